@@ -131,10 +131,10 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Follower<S, D, R, C>
     }
 
     /// Stops capturing.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop_capture.request();
         // The task ends by itself; its result is of no interest any more.
-        let _ = self.capture.await;
+        let _ = (&mut self.capture).await;
     }
 
     async fn apply(&mut self, batch: Batch) -> Result<()> {
@@ -190,5 +190,12 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Follower<S, D, R, C>
             Ok(Ok(())) => Error::retry("capture ended"),
             Err(panic) => Error::halt("capture panicked").because(panic),
         }
+    }
+}
+
+impl<S: Source, D, R, C> Drop for Follower<S, D, R, C> {
+    /// A session that failed leaves no capture behind: the next one opens its own.
+    fn drop(&mut self) {
+        self.stop_capture.request();
     }
 }
