@@ -198,3 +198,6 @@ impl MarkSet {
         (self.roots, self.lookups)
     }
 }
+
+#[cfg(test)]
+mod tests;
