@@ -37,6 +37,7 @@ running() { pid_of "$1" >/dev/null; }
 spawn() {
   local name=$1
   shift
+  # shellcheck disable=SC2016
   setsid bash -c '
     for fd in /proc/$$/fd/*; do n=${fd##*/}; if ((n > 2)); then eval "exec $n>&-"; fi; done
     read -r -a stat </proc/$$/stat
@@ -89,7 +90,7 @@ listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # port NAME: the port a running server was started on, else the one it would get.
 port() {
-  if running "$1" && [[ -s $SERVICES/run/$1.port ]]; then
+  if [[ -s $SERVICES/run/$1.port ]] && { [[ $(mode) == docker ]] || running "$1"; }; then
     cat "$SERVICES/run/$1.port"
     return
   fi
@@ -114,6 +115,9 @@ claim() {
   echo "$p" >"$SERVICES/run/$1.port"
 }
 
+# mode: how the services of this folder were started: docker, native, or none.
+mode() { cat "$SERVICES/run/mode" 2>/dev/null || echo none; }
+
 # locked FILE COMMAND...: runs COMMAND while holding the lock; a second caller waits, and says so.
 locked() {
   local file=$1 fd
@@ -127,7 +131,7 @@ locked() {
   exec {fd}>&-
 }
 
-# as_root_apt PACKAGE...: installs what is missing; the lists are refreshed only when the first try fails.
+# apt_install PACKAGE...: installs what is missing; the lists are refreshed only when the first try fails.
 apt_install() {
   command -v apt-get >/dev/null || die "$* must be installed, and this machine has no apt-get"
   ((EUID == 0)) || die "$* must be installed, which needs root: apt-get install $*"
@@ -139,4 +143,19 @@ apt_install() {
     apt-get -q -o Acquire::Retries=3 update </dev/null >&2 || say "warning: apt-get update failed in part"
     "${install[@]}" </dev/null >&2 || die "apt-get could not install $*"
   fi
+}
+
+# need_toolchain: cargo, and the C compiler and linker that it calls.
+need_toolchain() {
+  if ! command -v cargo >/dev/null && [[ -r ${CARGO_HOME:-${HOME:-/root}/.cargo}/env ]]; then
+    # shellcheck source=/dev/null
+    . "${CARGO_HOME:-${HOME:-/root}/.cargo}/env"
+  fi
+  command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup"
+  command -v cc >/dev/null || apt_install build-essential
+}
+
+# cargo_features: the features that tests and lints are built with, once Cargo.toml has them.
+cargo_features() {
+  if grep -q '^failpoints *=' "$TOP/Cargo.toml"; then echo --features=failpoints; fi
 }

@@ -39,9 +39,11 @@ in_root() { "$LIB/in-root" "$1" "$SERVICES" "${@:2}"; }
 # debian_mirror: the mirror that this machine's apt uses, when it is a Debian; Ubuntu has none, and gets Debian's own.
 debian_mirror() {
   local uri=${ROWFOLD_DEBIAN_MIRROR:-}
+  # shellcheck disable=SC2016
   if [[ -z $uri ]]; then
-    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' 'Created-By: Packages' 2>/dev/null |
-      grep -m1 -E '^https?://' || true)
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' 'Created-By: Packages' 2>/dev/null | grep -m1 -E '^https?://' ||
+      # before the first apt-get update the origins are not known
+      apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 -E '^https?://.*/debian/?$' || true)
   fi
   printf '%s\n' "${uri:-http://deb.debian.org/debian}"
 }
