@@ -136,12 +136,12 @@ apt_install() {
   command -v apt-get >/dev/null || die "$* must be installed, and this machine has no apt-get"
   ((EUID == 0)) || die "$* must be installed, which needs root: apt-get install $*"
   slow "installing $*" "10 to 60 s"
-  local -a install=(apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@")
+  local -a install=(apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 install --no-install-recommends --no-upgrade "$@")
   export DEBIAN_FRONTEND=noninteractive
   if ! "${install[@]}" </dev/null >/dev/null 2>&1; then
     # one unreachable extra source must not end this: the install decides
-    apt-get -q -o Acquire::Retries=3 update </dev/null >&2 || say "warning: apt-get update failed in part"
-    "${install[@]}" </dev/null >&2 || die "apt-get could not install $*"
+    apt-get -q -o Acquire::Retries=3 update </dev/null >/dev/null || say "warning: apt-get update failed in part"
+    "${install[@]}" </dev/null >/dev/null || die "apt-get could not install $*"
   fi
 }
 

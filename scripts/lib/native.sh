@@ -28,6 +28,15 @@ logged() { # NAME COMMAND...
   "$@" </dev/null >>"$SERVICES/log/$name.log" 2>&1 || { tail -n 20 "$SERVICES/log/$name.log" >&2; die "$name: cannot make its data folder, see $SERVICES/log/$name.log"; }
 }
 
+# A killed server leaves its lock files behind. Their pid counts as alive while nobody has reaped the process, so they are removed here,
+# where it is known that the server does not run.
+unlock() { # NAME
+  local pid file
+  rm -f "$SERVICES/data/$1"/server.{pid,sock,sock.lock}
+  file=$SERVICES/data/$1/postmaster.pid
+  if [[ -e $file ]] && read -r pid <"$file" && ! started_at "$pid" >/dev/null; then rm -f "$file"; fi
+}
+
 # Flags that MySQL and MariaDB share.
 sql_flags() { # NAME
   printf '%s\n' \
@@ -45,6 +54,7 @@ start_mysql() {
     keep mysql
   fi
   claim mysql
+  unlock mysql
   local -a flags
   mapfile -t flags < <(sql_flags mysql)
   spawn mysql "$LIB/in-root" "$ROOT" "$SERVICES" mysqld --no-defaults "${flags[@]}" \
@@ -58,6 +68,7 @@ start_mariadb() {
     keep mariadb
   fi
   claim mariadb
+  unlock mariadb
   local -a flags
   mapfile -t flags < <(sql_flags mariadb)
   spawn mariadb "$LIB/in-root" "$MARIADB_ROOT" "$SERVICES" mariadbd --no-defaults "${flags[@]}" \
@@ -96,6 +107,7 @@ CONF
     keep postgres
   fi
   claim postgres
+  unlock postgres
   spawn postgres "$LIB/in-root" "$ROOT" "$SERVICES" setpriv --reuid=postgres --regid=postgres --init-groups \
     "$bin/postgres" -D /srv/services/data/postgres -p "$(port postgres)"
 }

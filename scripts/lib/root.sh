@@ -56,7 +56,9 @@ make_root() {
   local -a tools=()
   command -v debootstrap >/dev/null || tools+=(debootstrap)
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || tools+=(debian-archive-keyring)
-  ((${#tools[@]} == 0)) || apt_install "${tools[@]}" ca-certificates
+  # for Go; an installed one is left as it is, since an upgrade could change what this machine trusts
+  [[ -e /etc/ssl/certs/ca-certificates.crt ]] || tools+=(ca-certificates)
+  ((${#tools[@]} == 0)) || apt_install "${tools[@]}"
   mirror=$(debian_mirror)
   local log=$CACHE/${root##*/}.log
   rm -rf --one-file-system "$root" "$partial"
