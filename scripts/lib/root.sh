@@ -36,7 +36,7 @@ native_possible() {
 # in_root ROOT COMMAND...: runs COMMAND in the root, where the services folder is /srv/services.
 in_root() { "$LIB/in-root" "$1" "$SERVICES" "${@:2}"; }
 
-# debian_mirror: the mirror that this machine's apt uses, when it is a Debian; Ubuntu has none, and gets Debian's own.
+# debian_mirror: the mirror that this machine's apt uses, when it is a Debian; nothing on Ubuntu, where debootstrap's own default is used.
 debian_mirror() {
   local uri=${ROWFOLD_DEBIAN_MIRROR:-}
   # shellcheck disable=SC2016
@@ -45,7 +45,7 @@ debian_mirror() {
       # before the first apt-get update the origins are not known
       apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 -E '^https?://.*/debian/?$' || true)
   fi
-  printf '%s\n' "${uri:-http://deb.debian.org/debian}"
+  printf '%s\n' "$uri"
 }
 
 # make_root ROOT PACKAGE...
@@ -71,7 +71,7 @@ make_root() {
   [[ -z $http_proxy ]] || export http_proxy
   unshare --mount --propagation private -- \
     debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-    sid "$partial" "$mirror" </dev/null >"$log" 2>&1 ||
+    sid "$partial" ${mirror:+"$mirror"} </dev/null >"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; die "debootstrap failed, see $log"; }
 
   printf '#!/bin/sh\nexit 101\n' >"$partial/usr/sbin/policy-rc.d" # packages must not start services
