@@ -170,7 +170,8 @@ pub trait DocumentStore: Send + Sync + 'static {
     fn insert(&self, collection: &str, documents: &[Document]) -> impl Future<Output = Result<WriteReport>> + Send;
 
     /// Writes under the guard "the stored version is not greater than `version`". What has to be created is created
-    /// only if the server's clock is before `create_until_ms`; after that the call fails as `Fenced`.
+    /// only if the command begins, by the server's clock, before `create_until_ms`; after that the call fails as `Fenced`.
+    /// No command runs longer on the server than the target's write deadline.
     fn write(
         &self,
         collection: &str,

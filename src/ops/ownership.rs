@@ -38,7 +38,9 @@ impl Ownership {
         self.lock().lease.clone()
     }
 
-    /// Until when (the target server's clock) a document may be created.
+    /// Until when (the target server's clock) a command that creates documents may begin. The server holds `$$NOW` still
+    /// for the whole command, so the command also gets a time limit of the write deadline: begun before the lease's end,
+    /// it ends before `write_until_ms`, for which a new owner waits.
     ///
     /// # Errors
     /// `Fenced` when the lease has ended at `now_ms` of the monotonic clock: no write may be started any more.
@@ -47,7 +49,7 @@ impl Ownership {
         if now_ms >= held.ends_at_ms {
             return Err(Error::fenced("the lease ended before it could be renewed"));
         }
-        Ok(held.lease.write_until_ms)
+        Ok(held.lease.until_ms)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
