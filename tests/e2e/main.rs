@@ -8,3 +8,4 @@ mod oracle;
 mod rng;
 mod schema;
 mod selftest;
+mod writer;
