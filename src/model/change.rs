@@ -1,0 +1,114 @@
+//! What comes out of the binlog: transactions of row changes, and the marks they become.
+//!
+//! Owns: [`LogEvent`], [`Transaction`], [`RowChange`], [`Image`]. Does not own: decoding (`edge::mysql::binlog`),
+//! routing (`logic::routing`).
+
+use super::position::{Gtid, GtidSet};
+use super::schema::TableName;
+use super::value::Value;
+
+/// One column of an event's image.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Cell {
+    /// Its exact value (columns that route).
+    Value(Value),
+    /// The column's raw bytes, only good for equality (columns that do not route).
+    Raw(Vec<u8>),
+    /// Not in the image, or written in a lossy form: counts as changed.
+    Absent,
+}
+
+/// The used columns of one row, in the order of [`super::plan::TableUse::columns`].
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Image(pub Vec<Cell>);
+
+/// One row change of a used table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RowChange {
+    /// Index into [`super::plan::JobPlan::tables`].
+    pub table: usize,
+    /// The row before; absent for an insert.
+    pub before: Option<Image>,
+    /// The row after; absent for a delete.
+    pub after: Option<Image>,
+}
+
+/// One committed transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Its GTID. For rows of an XA transaction, that of its XA COMMIT.
+    pub gtid: Gtid,
+    /// GTIDs that are settled together with it: that of the XA PREPARE whose rows these are.
+    pub also: Vec<Gtid>,
+    /// Changes of used tables only; often empty.
+    pub changes: Vec<RowChange>,
+    /// When the source committed it, in milliseconds since 1970, for the lag figure only; 0 if unknown.
+    pub committed_unix_ms: u64,
+}
+
+/// What a change log delivers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogEvent {
+    /// A part of a transaction that is too large to be held whole. Its `gtid` may be passed only with the last part.
+    Part {
+        /// The changes; `gtid` as in the last part.
+        gtid: Gtid,
+        /// A part of the changes.
+        changes: Vec<RowChange>,
+    },
+    /// A whole transaction, or the last part of one.
+    Commit(Transaction),
+    /// A statement that changed a used table without row events. `what` names the statement's kind, never its text.
+    Unlogged {
+        /// Its GTID.
+        gtid: Gtid,
+        /// The used table it names.
+        table: TableName,
+        /// What it was.
+        what: Unlogged,
+    },
+    /// The log is alive and has nothing new.
+    Heartbeat,
+}
+
+/// Kinds of change without row events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unlogged {
+    /// ALTER, RENAME, CREATE: the table's definition must be read and compared again.
+    Definition,
+    /// TRUNCATE, DROP, partition DDL: rows went away without a trace.
+    Rows,
+    /// DML that was logged as a statement.
+    Statement,
+}
+
+impl RowChange {
+    /// Roughly the bytes it holds in memory; for the bounds of queues.
+    pub fn bytes(&self) -> usize {
+        let image = |image: &Option<Image>| {
+            image.as_ref().map_or(0, |image| {
+                image
+                    .0
+                    .iter()
+                    .map(|cell| match cell {
+                        Cell::Value(value) => value.bytes(),
+                        Cell::Raw(bytes) => size_of::<Cell>() + bytes.len(),
+                        Cell::Absent => size_of::<Cell>(),
+                    })
+                    .sum()
+            })
+        };
+        size_of::<Self>() + image(&self.before) + image(&self.after)
+    }
+}
+
+/// What the source said about itself when a connection was opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceState {
+    /// `@@server_uuid`.
+    pub server_uuid: String,
+    /// `@@GLOBAL.gtid_executed`.
+    pub executed: GtidSet,
+    /// `@@GLOBAL.gtid_purged`.
+    pub purged: GtidSet,
+}

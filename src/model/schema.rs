@@ -1,0 +1,167 @@
+//! Tables as the source describes them.
+//!
+//! Owns: [`Table`], [`Column`], [`ColumnKind`]. Does not own: reading them (`edge::mysql::schema`), what a job makes of
+//! them (`config::resolve`).
+
+use serde::{Deserialize, Serialize};
+
+/// A table's full name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableName {
+    /// The database (schema).
+    pub database: String,
+    /// The table.
+    pub table: String,
+}
+
+impl TableName {
+    /// A name from its two parts.
+    pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
+        Self { database: database.into(), table: table.into() }
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.database, self.table)
+    }
+}
+
+/// What a column or an expression holds. Decides its Arrow type (`model::row`) and its BSON (`logic::conversion`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ColumnKind {
+    /// TINYINT to BIGINT. `bits` is 8, 16, 24, 32 or 64.
+    Int {
+        /// Width.
+        bits: u8,
+        /// UNSIGNED.
+        unsigned: bool,
+    },
+    /// YEAR.
+    Year,
+    /// DECIMAL(precision, scale).
+    Decimal {
+        /// Digits in all, up to 65.
+        precision: u8,
+        /// Digits after the point, up to 30.
+        scale: u8,
+    },
+    /// FLOAT.
+    Float,
+    /// DOUBLE.
+    Double,
+    /// BIT(length).
+    Bit {
+        /// 1 to 64.
+        length: u8,
+    },
+    /// CHAR, VARCHAR, TEXT.
+    Text,
+    /// ENUM with its labels; index 1 is the first.
+    Enum(Vec<String>),
+    /// SET with its labels; bit 0 is the first.
+    Set(Vec<String>),
+    /// BINARY(n): padded with zero bytes to `n`.
+    FixedBinary {
+        /// Bytes.
+        length: u16,
+    },
+    /// VARBINARY, BLOB.
+    Binary,
+    /// DATE.
+    Date,
+    /// DATETIME(fsp).
+    DateTime {
+        /// Digits of a second, 0 to 6.
+        fsp: u8,
+    },
+    /// TIMESTAMP(fsp), UTC.
+    Timestamp {
+        /// Digits of a second, 0 to 6.
+        fsp: u8,
+    },
+    /// TIME(fsp).
+    Time {
+        /// Digits of a second, 0 to 6.
+        fsp: u8,
+    },
+    /// JSON.
+    Json,
+    /// Anything else, by MySQL's name for it. Not readable: `check` refuses a mapped column of this kind.
+    Other(String),
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name as declared.
+    pub name: String,
+    /// What it holds.
+    pub kind: ColumnKind,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Collation of a text column, else `None`.
+    pub collation: Option<String>,
+    /// Longest text in characters (or binary in bytes), where the type has such a bound.
+    pub length_max: Option<u64>,
+    /// The declared type as MySQL prints it (`decimal(12,2) unsigned`), for messages and for freezing a build's columns.
+    pub declared: String,
+}
+
+/// One index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name; `PRIMARY` for the primary key.
+    pub name: String,
+    /// Positions of its columns in [`Table::columns`], in index order. Ends before the first expression or prefix part.
+    pub columns: Vec<usize>,
+    /// Whether two rows cannot agree in all its columns (NULLs aside), and no part is an expression or a prefix.
+    pub unique: bool,
+}
+
+/// One foreign key, as declared on the child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Constraint name.
+    pub name: String,
+    /// Columns of this table.
+    pub columns: Vec<String>,
+    /// The parent table.
+    pub parent: TableName,
+    /// Columns of the parent table.
+    pub parent_columns: Vec<String>,
+    /// Whether ON DELETE or ON UPDATE changes rows here (CASCADE, SET NULL, SET DEFAULT).
+    pub changes_rows: bool,
+}
+
+/// One table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// Its columns in table order, virtual and invisible ones included: binlog rows hold these, in this order.
+    pub columns: Vec<Column>,
+    /// Its indexes, the primary key first.
+    pub indexes: Vec<Index>,
+    /// Its foreign keys.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// `InnoDB`, `MyISAM`, ...
+    pub engine: String,
+    /// The optimizer's estimate of its rows.
+    pub rows_estimate: u64,
+    /// The optimizer's estimate of one row's bytes.
+    pub row_bytes_estimate: u64,
+}
+
+impl Table {
+    /// The position of a column by its name; MySQL's column names ignore case.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        let folded = name.to_lowercase();
+        self.columns.iter().position(|column| column.name.to_lowercase() == folded)
+    }
+
+    /// The columns of the primary key, empty without one.
+    pub fn primary_key(&self) -> &[usize] {
+        self.indexes.iter().find(|index| index.name == "PRIMARY").map_or(&[], |index| &index.columns)
+    }
+}
