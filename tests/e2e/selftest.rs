@@ -3,6 +3,7 @@
 
 use crate::harness;
 use crate::harness::servers::{Scratch, execute};
+use crate::harness::world::load;
 use crate::oracle::compare::{self, Documents};
 use crate::oracle::{self, canon, sql};
 use crate::rng::Rng;
@@ -13,35 +14,19 @@ use mysql_async::Conn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub async fn load(conn: &mut Conn, schema: &Schema, rng: &mut Rng) {
-    for statement in ddl::statements(schema) {
-        execute(conn, &statement).await;
-    }
-    for statement in rows::fill(schema, rng) {
-        execute(conn, &statement).await;
-    }
-}
-
 /// Puts what the oracle expects into the target, as an engine without faults would.
 async fn pretend(scratch: &Scratch, collection: &str, documents: &Documents) {
     let made: Vec<Document> = documents
         .iter()
         .map(|(id, document)| {
             let mut made = doc! { "_id": canon::id_to_bson(id), "_rf": { "v": 1_i64, "b": 1 } };
-            let Bson::Document(fields) = canon::to_bson(document) else {
-                panic!("not a document: {document}")
-            };
+            let Bson::Document(fields) = canon::to_bson(document) else { panic!("not a document: {document}") };
             made.extend(fields);
             made
         })
         .collect();
     if !made.is_empty() {
-        scratch
-            .mongo
-            .collection::<Document>(collection)
-            .insert_many(made)
-            .await
-            .expect("documents can be inserted");
+        scratch.mongo.collection::<Document>(collection).insert_many(made).await.expect("documents can be inserted");
     }
 }
 
@@ -58,25 +43,16 @@ async fn every_generated_schema_can_be_created_filled_and_judged() {
         execute(&mut conn, &format!("CREATE DATABASE `{}`", scratch.name)).await;
         execute(&mut conn, &format!("USE `{}`", scratch.name)).await;
         load(&mut conn, &generated, &mut Rng::new(seed).fork(index)).await;
-        scratch
-            .mongo
-            .drop()
-            .await
-            .expect("a scratch database can be dropped");
+        scratch.mongo.drop().await.expect("a scratch database can be dropped");
         let mut total = 0;
         for projection in &generated.projections {
             let query = sql::query(&generated, &scratch.name, projection);
             let expected = oracle::expected(&mut conn, &query).await;
-            assert!(
-                !expected.is_empty(),
-                "schema {index} ({}) has no documents",
-                generated.label
-            );
+            assert!(!expected.is_empty(), "schema {index} ({}) has no documents", generated.label);
             pretend(&scratch, &projection.root.field, &expected).await;
             total += expected.len();
         }
-        let compared =
-            oracle::assert_equal(&mut conn, &scratch.mongo, &generated, &scratch.name, total).await;
+        let compared = oracle::assert_equal(&mut conn, &scratch.mongo, &generated, &scratch.name, total).await;
         println!("schema {index}: {}: {compared} documents", generated.label);
     }
     scratch.remove().await;
@@ -97,29 +73,17 @@ fn a_seed_makes_the_same_schema_again_and_features_are_spread() {
         let (a, b) = (generate::schema(7, index), generate::schema(7, index));
         assert_eq!(ddl::statements(&a), ddl::statements(&b));
         assert_eq!(job::render(&a, &settings), job::render(&b, &settings));
-        assert_eq!(
-            rows::fill(&a, &mut Rng::new(1)),
-            rows::fill(&b, &mut Rng::new(1))
-        );
+        assert_eq!(rows::fill(&a, &mut Rng::new(1)), rows::fill(&b, &mut Rng::new(1)));
         for projection in &a.projections {
-            projection
-                .root
-                .walk(&mut |_, level| deepest = deepest.max(level));
+            projection.root.walk(&mut |_, level| deepest = deepest.max(level));
         }
     }
     assert_eq!(deepest, 4);
     let labels: Vec<String> = (0..20).map(|i| generate::schema(7, i).label).collect();
-    for feature in [
-        "child without key",
-        "same table twice",
-        "self-reference",
-        "id from a unique key",
-        "two projections",
-    ] {
-        assert!(
-            labels.iter().any(|l| l.contains(feature)),
-            "no schema of twenty has: {feature}"
-        );
+    for feature in
+        ["child without key", "same table twice", "self-reference", "id from a unique key", "two projections"]
+    {
+        assert!(labels.iter().any(|l| l.contains(feature)), "no schema of twenty has: {feature}");
     }
     assert!(labels.iter().any(|l| l.contains("1 through")));
 }
@@ -159,91 +123,40 @@ async fn every_planted_difference_is_reported() {
         change(&mut changed);
         changed
     };
-    let lines = |a: Document, b: Document| {
-        move |d: &mut Document| drop(d.insert("lines", vec![a.clone(), b.clone()]))
-    };
+    let lines = |a: Document, b: Document| move |d: &mut Document| drop(d.insert("lines", vec![a.clone(), b.clone()]));
     let a = doc! { "line": 1, "text": "a" };
     let b = doc! { "line": 2, "text": "b" };
     let changes: Vec<(&str, Document)> = vec![
         ("nothing", pristine.clone()),
-        (
-            "a leaf of an array element",
-            with(&lines(a.clone(), doc! { "line": 2, "text": "B" })),
-        ),
+        ("a leaf of an array element", with(&lines(a.clone(), doc! { "line": 2, "text": "B" }))),
         ("the order of an array", with(&lines(b.clone(), a.clone()))),
-        (
-            "an element twice",
-            with(&|d| drop(d.insert("lines", vec![a.clone(), b.clone(), b.clone()]))),
-        ),
-        (
-            "a lost element",
-            with(&|d| drop(d.insert("lines", vec![a.clone()]))),
-        ),
-        (
-            "null for an array",
-            with(&|d| drop(d.insert("lines", Bson::Null))),
-        ),
-        (
-            "the same number in another type",
-            with(&lines(doc! { "line": 1_i64, "text": "a" }, b.clone())),
-        ),
-        (
-            "the scale of a decimal",
-            with(&|d| drop(d.insert("total", "1.5".parse::<Decimal128>().expect("a decimal")))),
-        ),
-        (
-            "a millisecond",
-            with(&|d| drop(d.insert("seen", DateTime::from_millis(1_709_168_523_005)))),
-        ),
+        ("an element twice", with(&|d| drop(d.insert("lines", vec![a.clone(), b.clone(), b.clone()])))),
+        ("a lost element", with(&|d| drop(d.insert("lines", vec![a.clone()])))),
+        ("null for an array", with(&|d| drop(d.insert("lines", Bson::Null)))),
+        ("the same number in another type", with(&lines(doc! { "line": 1_i64, "text": "a" }, b.clone()))),
+        ("the scale of a decimal", with(&|d| drop(d.insert("total", "1.5".parse::<Decimal128>().expect("a decimal"))))),
+        ("a millisecond", with(&|d| drop(d.insert("seen", DateTime::from_millis(1_709_168_523_005))))),
         ("a field too many", with(&|d| drop(d.insert("more", 1)))),
         ("a field too few", with(&|d| drop(d.remove("seen")))),
     ];
     for (what, changed) in changes {
-        scratch
-            .mongo
-            .drop()
-            .await
-            .expect("a scratch database can be dropped");
+        scratch.mongo.drop().await.expect("a scratch database can be dropped");
         pretend(&scratch, "heads", &expected).await;
-        documents
-            .replace_one(key("eu", 1), changed)
-            .await
-            .expect("a document can be replaced");
+        documents.replace_one(key("eu", 1), changed).await.expect("a document can be replaced");
         let report = compare::compare(&expected, &oracle::actual(&scratch.mongo, "heads").await);
         let wanted = usize::from(what != "nothing");
-        assert_eq!(
-            (report.different, report.missing, report.extra),
-            (wanted, 0, 0),
-            "{what}: {report}"
-        );
+        assert_eq!((report.different, report.missing, report.extra), (wanted, 0, 0), "{what}: {report}");
         assert_eq!(report.is_equal(), wanted == 0, "{what}: {report}");
         let shown = report.to_string();
-        assert_eq!(
-            shown.contains(r#"different ["region","s:eu","no","i32:1"]"#),
-            wanted == 1,
-            "{what}: {shown}"
-        );
+        assert_eq!(shown.contains(r#"different ["region","s:eu","no","i32:1"]"#), wanted == 1, "{what}: {shown}");
     }
     // Whole documents: gone, not wanted, and under an id that only looks the same.
-    documents
-        .delete_one(key("eu", 2))
-        .await
-        .expect("a document can be deleted");
+    documents.delete_one(key("eu", 2)).await.expect("a document can be deleted");
     let swapped = doc! { "_id": { "no": 2, "region": "eu" }, "_rf": { "v": 1_i64, "b": 1 } };
-    documents
-        .insert_one(swapped)
-        .await
-        .expect("a document can be inserted");
-    documents
-        .insert_one(doc! { "_id": 5, "_rf": { "v": 1_i64 } })
-        .await
-        .expect("a document can be inserted");
+    documents.insert_one(swapped).await.expect("a document can be inserted");
+    documents.insert_one(doc! { "_id": 5, "_rf": { "v": 1_i64 } }).await.expect("a document can be inserted");
     let report = compare::compare(&expected, &oracle::actual(&scratch.mongo, "heads").await);
-    assert_eq!(
-        (report.missing, report.extra, report.compared),
-        (1, 2, 2),
-        "{report}"
-    );
+    assert_eq!((report.missing, report.extra, report.compared), (1, 2, 2), "{report}");
     assert!(!report.is_equal());
     scratch.remove().await;
 }
@@ -269,16 +182,8 @@ async fn the_writer_does_everything_it_is_meant_to() {
         let query = sql::query(&generated, &scratch.name, &generated.projections[0]);
         let before = oracle::expected(&mut conn, &query).await;
         let start = Instant::now();
-        let writer = Writer::start(
-            &generated,
-            &scratch.name,
-            seed ^ index,
-            Duration::from_millis(2),
-        );
-        harness::until("the writer", Duration::from_secs(60), async || {
-            (writer.journal().committed >= 300).then_some(())
-        })
-        .await;
+        let writer = Writer::start(&generated, &scratch.name, seed ^ index, Duration::from_millis(2));
+        harness::until_true("the writer", Duration::from_secs(60), || writer.journal().committed >= 300).await;
         let took = start.elapsed();
         let journal = writer.stop().await;
         for (kind, count) in journal.kinds(start, Instant::now()) {
@@ -292,27 +197,15 @@ async fn the_writer_does_everything_it_is_meant_to() {
             journal.committed,
             before.len()
         );
-        assert!(
-            changed * 20 >= before.len(),
-            "only {changed} of {} documents changed",
-            before.len()
-        );
-        assert_eq!(
-            journal.tables(),
-            generated.tables.len(),
-            "every table is written to"
-        );
+        assert!(changed * 20 >= before.len(), "only {changed} of {} documents changed", before.len());
+        assert_eq!(journal.tables(), generated.tables.len(), "every table is written to");
         committed += journal.committed;
         rolled_back += journal.rolled_back;
         retried += journal.retried;
         scratch.remove().await;
     }
     println!("{committed} committed, {rolled_back} rolled back, {retried} retried, {all:?}");
-    assert_eq!(
-        all.len(),
-        11,
-        "kinds of change that never happened: {all:?}"
-    );
+    assert_eq!(all.len(), 11, "kinds of change that never happened: {all:?}");
     let share = rolled_back * 100 / (committed + rolled_back);
     assert!((2..=9).contains(&share), "{share}% rolled back");
 }

@@ -18,16 +18,10 @@ pub struct Job {
 
 impl Job {
     pub fn create(name: &str, yaml: &str) -> Job {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join("e2e")
-            .join(name);
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("the target folder can be written");
-        let job = Job {
-            file: folder.join("job.yaml"),
-            folder,
-            started: AtomicU32::new(0),
-        };
+        let job = Job { file: folder.join("job.yaml"), folder, started: AtomicU32::new(0) };
         job.rewrite(yaml);
         job
     }
@@ -48,10 +42,7 @@ impl Job {
             .env_remove("ROWFOLD_FAILPOINT")
             .env_remove("ROWFOLD_PLANT")
             .stdin(Stdio::null());
-        Call {
-            process,
-            log: self.folder.join(format!("{number:03}-{command}.log")),
-        }
+        Call { process, log: self.folder.join(format!("{number:03}-{command}.log")) }
     }
 
     pub fn run(&self) -> Engine {
@@ -94,19 +85,9 @@ impl Call {
 
     pub fn start(mut self) -> Engine {
         let out = self.log.with_extension("out");
-        self.process
-            .stderr(File::create(&self.log).expect("a log"))
-            .stdout(File::create(&out).expect("a log"));
-        let child = self
-            .process
-            .spawn()
-            .unwrap_or_else(|e| panic!("{:?} does not start: {e}", self.process));
-        Engine {
-            child,
-            log: self.log,
-            out,
-            code: None,
-        }
+        self.process.stderr(File::create(&self.log).expect("a log")).stdout(File::create(&out).expect("a log"));
+        let child = self.process.spawn().unwrap_or_else(|e| panic!("{:?} does not start: {e}", self.process));
+        Engine { child, log: self.log, out, code: None }
     }
 
     pub async fn finish(self, limit: Duration) -> Finished {
@@ -124,9 +105,7 @@ pub struct Engine {
 /// The exit code, or 128 + the signal, as a shell tells it.
 fn code_of(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 impl Engine {
@@ -154,19 +133,11 @@ impl Engine {
             if let Some(code) = self.ended() {
                 break code;
             }
-            assert!(
-                start.elapsed() < limit,
-                "after {limit:?} it has not ended\n{}",
-                self.log_tail()
-            );
+            assert!(start.elapsed() < limit, "after {limit:?} it has not ended\n{}", self.log_tail());
             tokio::time::sleep(super::POLL).await;
         };
         let stdout = String::from_utf8_lossy(&fs::read(&self.out).unwrap_or_default()).into_owned();
-        Finished {
-            code,
-            stdout,
-            stderr: self.log(),
-        }
+        Finished { code, stdout, stderr: self.log() }
     }
 
     /// Waits for a line on stderr.
@@ -176,44 +147,27 @@ impl Engine {
             if let Some(code) = self.ended()
                 && !self.log().contains(text)
             {
-                panic!(
-                    "the engine ended with {code} before saying {text:?}\n{}",
-                    self.log_tail()
-                );
+                panic!("the engine ended with {code} before saying {text:?}\n{}", self.log_tail());
             }
-            assert!(
-                start.elapsed() < limit,
-                "after {limit:?} it has not said {text:?}\n{}",
-                self.log_tail()
-            );
+            assert!(start.elapsed() < limit, "after {limit:?} it has not said {text:?}\n{}", self.log_tail());
             tokio::time::sleep(super::POLL).await;
         }
     }
 
     pub async fn wait_failpoint(&mut self, name: &str, limit: Duration) {
-        self.wait_line(&format!("failpoint {name} reached"), limit)
-            .await;
+        self.wait_line(&format!("failpoint {name} reached"), limit).await;
     }
 
     /// `INT` or `TERM`, to this process alone.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg("-s")
-            .arg(name)
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(
-            sent.is_ok_and(|s| s.success()),
-            "signal {name} could not be sent"
-        );
+        let sent = Command::new("kill").arg("-s").arg(name).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|s| s.success()), "signal {name} could not be sent");
     }
 
     /// kill -9, and the process is gone when this returns.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours can be killed");
-        self.child
-            .wait()
-            .expect("a child of ours can be waited for");
+        self.child.wait().expect("a child of ours can be waited for");
     }
 
     /// Asks it to stop, in order.

@@ -3,7 +3,9 @@
 
 pub mod engine;
 pub mod servers;
+pub mod stall;
 pub mod status;
+pub mod world;
 
 use std::time::{Duration, Instant};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit};
@@ -17,10 +19,16 @@ pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() ->
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(
-            start.elapsed() < limit,
-            "after {limit:?} still waiting for {what}"
-        );
+        assert!(start.elapsed() < limit, "after {limit:?} still waiting for {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The same for what can be seen without asking a server.
+pub async fn until_true(what: &str, limit: Duration, mut seen: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !seen() {
+        assert!(start.elapsed() < limit, "after {limit:?} still waiting for {what}");
         tokio::time::sleep(POLL).await;
     }
 }
@@ -39,10 +47,7 @@ pub struct Seat {
 pub async fn seat() -> Seat {
     // Settings first: whoever waits for the exclusive test to end must not keep a seat from it.
     let settings = SETTINGS.read().await;
-    Seat {
-        _settings: settings,
-        _seat: SEATS.acquire().await.expect("never closed"),
-    }
+    Seat { _settings: settings, _seat: SEATS.acquire().await.expect("never closed") }
 }
 
 /// Held by the test that changes settings of the server: no other engine runs meanwhile.
@@ -53,9 +58,7 @@ pub async fn alone() -> RwLockWriteGuard<'static, ()> {
 /// A number from the environment, for seeds and sizes.
 pub fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")),
         Err(_) => default,
     }
 }
@@ -64,9 +67,7 @@ pub fn number(name: &str, default: u64) -> u64 {
 pub fn seed() -> u64 {
     static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     *SEED.get_or_init(|| {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("after 1970");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         number("ROWFOLD_E2E_SEED", now.as_secs() % 1_000_000)
     })
 }

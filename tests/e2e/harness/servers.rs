@@ -21,9 +21,7 @@ pub fn url(name: &str) -> String {
     let known = FROM_SCRIPT.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
         let output = Command::new(script).arg("env").output();
-        let text = output
-            .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
-            .unwrap_or_default();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
         let pair = |line: &str| {
             let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
             Some((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
@@ -31,7 +29,9 @@ pub fn url(name: &str) -> String {
         text.lines().filter_map(pair).collect()
     });
     known.get(name).cloned().unwrap_or_else(|| {
-        panic!("{name} is not set: start the servers with `scripts/services up`, then `eval \"$(scripts/services env)\"`")
+        panic!(
+            "{name} is not set: start the servers with `scripts/services up`, then `eval \"$(scripts/services env)\"`"
+        )
     })
 }
 
@@ -50,13 +50,8 @@ pub async fn mysql(database: Option<&str>) -> Conn {
     let opts = OptsBuilder::from_opts(opts)
         .prefer_socket(false)
         .db_name(database)
-        .init(vec![
-            crate::oracle::sql::SESSION,
-            "SET SESSION innodb_lock_wait_timeout = 5",
-        ]);
-    Conn::new(opts)
-        .await
-        .unwrap_or_else(|e| panic!("no connection to MySQL: {e}"))
+        .init(vec![crate::oracle::sql::SESSION, "SET SESSION innodb_lock_wait_timeout = 5"]);
+    Conn::new(opts).await.unwrap_or_else(|e| panic!("no connection to MySQL: {e}"))
 }
 
 pub async fn execute(conn: &mut Conn, sql: &str) {
@@ -66,10 +61,7 @@ pub async fn execute(conn: &mut Conn, sql: &str) {
     }
 }
 
-pub async fn ask<T: mysql_async::prelude::FromValue + Send + Sync + 'static>(
-    conn: &mut Conn,
-    sql: &str,
-) -> T {
+pub async fn ask<T: mysql_async::prelude::FromValue + Send + Sync + 'static>(conn: &mut Conn, sql: &str) -> T {
     match conn.query_first::<T, _>(sql).await {
         Ok(Some(value)) => value,
         Ok(None) => panic!("no row from: {sql}"),
@@ -79,15 +71,11 @@ pub async fn ask<T: mysql_async::prelude::FromValue + Send + Sync + 'static>(
 
 /// Everything that the server has made visible so far.
 pub async fn executed(conn: &mut Conn) -> String {
-    ask::<String>(conn, "SELECT @@GLOBAL.gtid_executed")
-        .await
-        .replace('\n', "")
+    ask::<String>(conn, "SELECT @@GLOBAL.gtid_executed").await.replace('\n', "")
 }
 
 pub async fn mongo() -> Client {
-    Client::with_uri_str(mongo_url())
-        .await
-        .unwrap_or_else(|e| panic!("ROWFOLD_MONGO_URL: {e}"))
+    Client::with_uri_str(mongo_url()).await.unwrap_or_else(|e| panic!("ROWFOLD_MONGO_URL: {e}"))
 }
 
 /// Unique among the engines of this run; the process id keeps two runs apart.
@@ -108,20 +96,10 @@ impl Scratch {
         let name = format!("{PREFIX}{}_{what}", std::process::id());
         let mut conn = mysql(None).await;
         execute(&mut conn, &format!("DROP DATABASE IF EXISTS `{name}`")).await;
-        execute(
-            &mut conn,
-            &format!("CREATE DATABASE `{name}` DEFAULT CHARSET utf8mb4"),
-        )
-        .await;
+        execute(&mut conn, &format!("CREATE DATABASE `{name}` DEFAULT CHARSET utf8mb4")).await;
         let database = mongo().await.database(&name);
-        database
-            .drop()
-            .await
-            .expect("a scratch database can be dropped");
-        Scratch {
-            name,
-            mongo: database,
-        }
+        database.drop().await.expect("a scratch database can be dropped");
+        Scratch { name, mongo: database }
     }
 
     pub async fn mysql(&self) -> Conn {
@@ -131,17 +109,8 @@ impl Scratch {
     /// The names and sizes of what is in the target, to see that nothing was written.
     pub async fn target_contents(&self) -> Vec<(String, u64)> {
         let mut found = Vec::new();
-        for name in self
-            .mongo
-            .list_collection_names()
-            .await
-            .expect("collections can be listed")
-        {
-            let count = self
-                .mongo
-                .collection::<Document>(&name)
-                .count_documents(doc! {})
-                .await;
+        for name in self.mongo.list_collection_names().await.expect("collections can be listed") {
+            let count = self.mongo.collection::<Document>(&name).count_documents(doc! {}).await;
             found.push((name, count.expect("documents can be counted")));
         }
         found.sort();
@@ -152,10 +121,7 @@ impl Scratch {
     pub async fn remove(self) {
         let mut conn = mysql(None).await;
         execute(&mut conn, &format!("DROP DATABASE `{}`", self.name)).await;
-        self.mongo
-            .drop()
-            .await
-            .expect("a scratch database can be dropped");
+        self.mongo.drop().await.expect("a scratch database can be dropped");
     }
 }
 
@@ -167,34 +133,18 @@ async fn sweep() {
 
 async fn drop_leftovers() {
     let dead = |name: &str| {
-        let pid = name
-            .strip_prefix(PREFIX)?
-            .split('_')
-            .next()?
-            .parse::<u32>()
-            .ok()?;
+        let pid = name.strip_prefix(PREFIX)?.split('_').next()?.parse::<u32>().ok()?;
         (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     };
     let mut conn = mysql(None).await;
-    let names: Vec<String> = conn
-        .query("SHOW DATABASES")
-        .await
-        .expect("databases can be listed");
+    let names: Vec<String> = conn.query("SHOW DATABASES").await.expect("databases can be listed");
     for name in names.iter().filter(|n| dead(n).is_some()) {
         execute(&mut conn, &format!("DROP DATABASE IF EXISTS `{name}`")).await;
     }
     let client = mongo().await;
-    for name in client
-        .list_database_names()
-        .await
-        .expect("databases can be listed")
-    {
+    for name in client.list_database_names().await.expect("databases can be listed") {
         if dead(&name).is_some() {
-            client
-                .database(&name)
-                .drop()
-                .await
-                .expect("a scratch database can be dropped");
+            client.database(&name).drop().await.expect("a scratch database can be dropped");
         }
     }
 }

@@ -31,11 +31,7 @@ impl Status {
     }
 
     pub fn phases(&self) -> String {
-        self.projections
-            .iter()
-            .map(|p| format!("{}={}", p.collection, p.phase))
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.projections.iter().map(|p| format!("{}={}", p.collection, p.phase)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -46,41 +42,22 @@ fn parse(text: &str) -> Option<Status> {
             collection: p.get("collection")?.as_str()?.to_owned(),
             phase: p.get("phase")?.as_str()?.to_owned(),
             chunks_done: p.get("chunks_done").and_then(Value::as_u64).unwrap_or(0),
-            applied: p
-                .get("applied")
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .replace('\n', ""),
+            applied: p.get("applied").and_then(Value::as_str).unwrap_or("").replace('\n', ""),
             parked: p.get("parked").and_then(Value::as_u64).unwrap_or(0),
             error: p.get("error").and_then(Value::as_str).map(str::to_owned),
         })
     };
-    Some(Status {
-        projections: value
-            .get("projections")?
-            .as_array()?
-            .iter()
-            .map(projection)
-            .collect::<Option<_>>()?,
-    })
+    Some(Status { projections: value.get("projections")?.as_array()?.iter().map(projection).collect::<Option<_>>()? })
 }
 
 /// One answer; None while there is no build to speak of.
 pub async fn status(job: &Job) -> Option<Status> {
-    let finished = job
-        .command("status")
-        .arg("--json")
-        .finish(Duration::from_secs(30))
-        .await;
+    let finished = job.command("status").arg("--json").finish(Duration::from_secs(30)).await;
     if finished.code != 0 {
         return None;
     }
     let status = parse(&finished.stdout);
-    assert!(
-        status.is_some(),
-        "status --json is not what was agreed: {}",
-        finished.stdout
-    );
+    assert!(status.is_some(), "status --json is not what was agreed: {}", finished.stdout);
     status
 }
 
@@ -96,39 +73,24 @@ pub async fn wait(
     let mut last = String::from("no status yet");
     loop {
         if let Some(code) = engine.ended() {
-            panic!(
-                "the engine ended with {code} while waiting for {what}\n{}",
-                engine.log_tail()
-            );
+            panic!("the engine ended with {code} while waiting for {what}\n{}", engine.log_tail());
         }
         if let Some(status) = status(job).await {
             if ready(&status) {
                 return status;
             }
             if let Some(halted) = status.projections.iter().find(|p| p.phase == "halted") {
-                panic!(
-                    "{} halted: {:?}\n{}",
-                    halted.collection,
-                    halted.error,
-                    engine.log_tail()
-                );
+                panic!("{} halted: {:?}\n{}", halted.collection, halted.error, engine.log_tail());
             }
             last = format!("{status:?}");
         }
-        assert!(
-            start.elapsed() < limit,
-            "after {limit:?} still waiting for {what}: {last}\n{}",
-            engine.log_tail()
-        );
+        assert!(start.elapsed() < limit, "after {limit:?} still waiting for {what}: {last}\n{}", engine.log_tail());
         tokio::time::sleep(super::POLL).await;
     }
 }
 
 pub async fn wait_live(job: &Job, engine: &mut Engine, limit: Duration) -> Status {
-    wait(job, engine, "every projection to be live", limit, |s| {
-        s.all_in("live")
-    })
-    .await
+    wait(job, engine, "every projection to be live", limit, |s| s.all_in("live")).await
 }
 
 /// Every projection is live and has applied all that the server has executed by now.
@@ -147,17 +109,10 @@ pub async fn wait_quiescent(job: &Job, engine: &mut Engine, limit: Duration) -> 
             }
         }
         if behind.is_empty() {
-            assert!(
-                status.projections.iter().all(|p| p.parked == 0),
-                "documents were parked: {status:?}"
-            );
+            assert!(status.projections.iter().all(|p| p.parked == 0), "documents were parked: {status:?}");
             return status;
         }
-        assert!(
-            start.elapsed() < limit,
-            "after {limit:?} not caught up to {goal}: {behind:?}\n{}",
-            engine.log_tail()
-        );
+        assert!(start.elapsed() < limit, "after {limit:?} not caught up to {goal}: {behind:?}\n{}", engine.log_tail());
         tokio::time::sleep(super::POLL).await;
     }
 }

@@ -35,27 +35,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report {
-            expected,
-            compared,
-            different,
-            missing,
-            extra,
-            first,
-        } = self;
-        write!(
-            f,
-            "{expected} expected, {compared} compared, {different} different, {missing} missing, {extra} extra"
-        )?;
+        let Report { expected, compared, different, missing, extra, first } = self;
+        write!(f, "{expected} expected, {compared} compared, {different} different, {missing} missing, {extra} extra")?;
         first.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
 pub fn compare(expected: &Documents, actual: &Documents) -> Report {
-    let mut report = Report {
-        expected: expected.len(),
-        ..Report::default()
-    };
+    let mut report = Report { expected: expected.len(), ..Report::default() };
     for (id, want) in expected {
         let Some(got) = actual.get(id) else {
             report.missing += 1;
@@ -77,10 +64,7 @@ pub fn compare(expected: &Documents, actual: &Documents) -> Report {
 
 /// Ids whose document is not the same in both, or stands in one only.
 pub fn changed(before: &Documents, after: &Documents) -> usize {
-    let gone_or_changed = before
-        .iter()
-        .filter(|(id, doc)| after.get(*id) != Some(doc))
-        .count();
+    let gone_or_changed = before.iter().filter(|(id, doc)| after.get(*id) != Some(doc)).count();
     gone_or_changed + after.keys().filter(|id| !before.contains_key(*id)).count()
 }
 
@@ -91,10 +75,7 @@ pub fn first_difference(want: &Value, got: &Value) -> Option<String> {
             for (key, value) in a {
                 match b.get(key) {
                     None => {
-                        return Some(format!(
-                            "{key}: expected {}, the field is not there",
-                            short(value)
-                        ));
+                        return Some(format!("{key}: expected {}, the field is not there", short(value)));
                     }
                     Some(other) => {
                         if let Some(deeper) = first_difference(value, other) {
@@ -103,21 +84,13 @@ pub fn first_difference(want: &Value, got: &Value) -> Option<String> {
                     }
                 }
             }
-            b.keys()
-                .find(|k| !a.contains_key(*k))
-                .map(|k| format!("{k}: not expected, got {}", short(&b[k])))
+            b.keys().find(|k| !a.contains_key(*k)).map(|k| format!("{k}: not expected, got {}", short(&b[k])))
         }
         (Value::Array(a), Value::Array(b)) => {
-            let unequal = a
-                .iter()
-                .zip(b)
-                .enumerate()
-                .find_map(|(i, (x, y))| Some((i, first_difference(x, y)?)));
+            let unequal = a.iter().zip(b).enumerate().find_map(|(i, (x, y))| Some((i, first_difference(x, y)?)));
             match unequal {
                 Some((i, deeper)) => Some(join(&i.to_string(), &deeper)),
-                None if a.len() != b.len() => {
-                    Some(format!(": expected {} elements, got {}", a.len(), b.len()))
-                }
+                None if a.len() != b.len() => Some(format!(": expected {} elements, got {}", a.len(), b.len())),
                 None => None,
             }
         }
@@ -129,10 +102,7 @@ pub fn first_difference(want: &Value, got: &Value) -> Option<String> {
 
 /// An integer of an expression: its width is the server's choice.
 fn same_integer(want: &str, got: &str) -> bool {
-    let of = |text: &str, tags: &[&str]| {
-        tags.iter()
-            .find_map(|t| text.strip_prefix(t).map(str::to_owned))
-    };
+    let of = |text: &str, tags: &[&str]| tags.iter().find_map(|t| text.strip_prefix(t).map(str::to_owned));
     match (of(want, &["int:"]), of(got, &["i32:", "i64:"])) {
         (Some(a), Some(b)) => a == b,
         _ => false,
@@ -140,18 +110,10 @@ fn same_integer(want: &str, got: &str) -> bool {
 }
 
 fn join(head: &str, deeper: &str) -> String {
-    if deeper.starts_with(':') {
-        format!("{head}{deeper}")
-    } else {
-        format!("{head}.{deeper}")
-    }
+    if deeper.starts_with(':') { format!("{head}{deeper}") } else { format!("{head}.{deeper}") }
 }
 
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 160 {
-        text
-    } else {
-        text.chars().take(160).collect::<String>() + "…"
-    }
+    if text.chars().count() <= 160 { text } else { text.chars().take(160).collect::<String>() + "…" }
 }

@@ -20,10 +20,8 @@ pub async fn expected(conn: &mut Conn, query: &str) -> Documents {
         Err(e) => panic!("{e}\nin the oracle's query:\n{query}"),
     };
     let count = rows.len();
-    let documents: Documents = rows
-        .into_iter()
-        .map(|(id, document)| (oracle_id(&id), canon::from_oracle(&document)))
-        .collect();
+    let documents: Documents =
+        rows.into_iter().map(|(id, document)| (oracle_id(&id), canon::from_oracle(&document))).collect();
     assert_eq!(documents.len(), count, "the oracle gave an id twice");
     documents
 }
@@ -35,19 +33,11 @@ fn oracle_id(id: &str) -> String {
 
 /// The documents that are there.
 pub async fn actual(database: &Database, collection: &str) -> Documents {
-    let mut cursor = database
-        .collection::<Document>(collection)
-        .find(doc! {})
-        .await
-        .expect("the target can be read");
+    let mut cursor = database.collection::<Document>(collection).find(doc! {}).await.expect("the target can be read");
     let mut documents = Documents::new();
     while let Some(document) = cursor.try_next().await.expect("the target can be read") {
         let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-        assert!(
-            document.contains_key(canon::OWN_FIELD),
-            "a document without {}: {document}",
-            canon::OWN_FIELD
-        );
+        assert!(document.contains_key(canon::OWN_FIELD), "a document without {}: {document}", canon::OWN_FIELD);
         let before = documents.insert(canon::id(&id), canon::document(&document));
         assert!(before.is_none(), "the target gave {id} twice");
     }
@@ -66,13 +56,7 @@ pub async fn check(
 }
 
 /// Every projection of the schema; anything but equality fails the test.
-pub async fn assert_equal(
-    conn: &mut Conn,
-    target: &Database,
-    schema: &Schema,
-    source: &str,
-    at_least: usize,
-) -> usize {
+pub async fn assert_equal(conn: &mut Conn, target: &Database, schema: &Schema, source: &str, at_least: usize) -> usize {
     let mut compared = 0;
     for projection in &schema.projections {
         let report = check(conn, target, schema, source, projection).await;
@@ -85,9 +69,6 @@ pub async fn assert_equal(
         );
         compared += report.compared;
     }
-    assert!(
-        compared >= at_least,
-        "only {compared} documents were compared, of at least {at_least}"
-    );
+    assert!(compared >= at_least, "only {compared} documents were compared, of at least {at_least}");
     compared
 }

@@ -40,18 +40,8 @@ pub fn schema(seed: u64, index: u64) -> Schema {
     let levels = LEVELS[(index % LEVELS.len() as u64) as usize];
     let style = ROOT_STYLES[(index % ROOT_STYLES.len() as u64) as usize];
     let features = Features::of(index, levels);
-    let mut made = Generator {
-        build: Builder {
-            rng,
-            tables: vec![],
-        },
-        names: 0,
-    };
-    let rows = if levels == 1 {
-        ROOT_ROWS * 2
-    } else {
-        ROOT_ROWS
-    };
+    let mut made = Generator { build: Builder { rng, tables: vec![] }, names: 0 };
+    let rows = if levels == 1 { ROOT_ROWS * 2 } else { ROOT_ROWS };
     let table = made.build.table("root", style, rows);
     let mut root = Node::new("docs", table, Kind::Root);
     made.dress(&mut root);
@@ -64,18 +54,10 @@ pub fn schema(seed: u64, index: u64) -> Schema {
     }
     if features.second_projection {
         let second = made.upside_down(&projections[0].root);
-        projections.push(Projection {
-            id: vec![],
-            root: second,
-        });
+        projections.push(Projection { id: vec![], root: second });
     }
     let label = describe(&projections, style, &features);
-    Schema {
-        seed,
-        label,
-        tables: made.build.tables,
-        projections,
-    }
+    Schema { seed, label, tables: made.build.tables, projections }
 }
 
 struct Generator {
@@ -96,53 +78,26 @@ impl Generator {
     /// What the node shows of its row.
     fn dress(&mut self, node: &mut Node) {
         let table = self.build.tables[node.table].clone();
-        let payload: Vec<String> = table
-            .payload()
-            .map(|c| c.name.clone())
-            .filter(|c| c != "hidden")
-            .collect();
+        let payload: Vec<String> = table.payload().map(|c| c.name.clone()).filter(|c| c != "hidden").collect();
         let rng = &mut self.build.rng;
         node.select = match rng.below(10) {
             0..=3 => Select::All,
             4..=7 => Select::Exclude(vec!["hidden".into()]),
-            _ => Select::Only(
-                payload
-                    .iter()
-                    .filter(|c| *c == "n" || rng.percent(60))
-                    .cloned()
-                    .collect(),
-            ),
+            _ => Select::Only(payload.iter().filter(|c| *c == "n" || rng.percent(60)).cloned().collect()),
         };
         let shows_all = !matches!(node.select, Select::Only(_));
         if shows_all && rng.percent(25) {
-            node.rename
-                .push((rng.pick(&payload).clone(), "renamed".into()));
+            node.rename.push((rng.pick(&payload).clone(), "renamed".into()));
         }
         if rng.percent(25) {
-            node.fields.push((
-                "twice".into(),
-                Expr("CAST({n} * 2 AS SIGNED)".into()),
-                FieldTy::Int64,
-            ));
+            node.fields.push(("twice".into(), Expr("CAST({n} * 2 AS SIGNED)".into()), FieldTy::Int64));
         }
         if rng.percent(20) {
-            node.fields.push((
-                "tagged".into(),
-                Expr("CONCAT('#', {n}, '.')".into()),
-                FieldTy::Text,
-            ));
+            node.fields.push(("tagged".into(), Expr("CONCAT('#', {n}, '.')".into()), FieldTy::Text));
         }
-        let filtered = if matches!(node.kind, Kind::Root) {
-            40
-        } else {
-            20
-        };
+        let filtered = if matches!(node.kind, Kind::Root) { 40 } else { 20 };
         if rng.percent(filtered) {
-            let filters = [
-                "{n} % 7 <> 3",
-                "{n} > -2000000000",
-                "{hidden} IS NULL OR {hidden} <> 'x'",
-            ];
+            let filters = ["{n} % 7 <> 3", "{n} > -2000000000", "{hidden} IS NULL OR {hidden} <> 'x'"];
             node.filter = Some(Expr((*rng.pick(&filters)).into()));
         }
         if matches!(node.kind, Kind::Many { .. } | Kind::Through(_)) && !table.primary.is_empty() {
@@ -171,14 +126,9 @@ impl Generator {
         }
         if features.keyless_child {
             let name = self.name("bare");
-            let (table, join) =
-                self.build
-                    .child(&name, root.table, ChildKey::None, ROOT_ROWS * 3 / 2);
-            let shown: Vec<String> = self.build.tables[table]
-                .payload()
-                .map(|c| c.name.clone())
-                .filter(|c| c != "hidden")
-                .collect();
+            let (table, join) = self.build.child(&name, root.table, ChildKey::None, ROOT_ROWS * 3 / 2);
+            let shown: Vec<String> =
+                self.build.tables[table].payload().map(|c| c.name.clone()).filter(|c| c != "hidden").collect();
             let mut node = Node::new(&name, table, Kind::Many { join });
             // Rows that are equal in all that is shown cannot be told apart, and need not be.
             node.order_by = shown.clone();
@@ -192,19 +142,11 @@ impl Generator {
         if levels == 0 || self.build.tables[node.table].primary.is_empty() {
             return;
         }
-        let mut child = if self.rng().percent(60) {
-            self.many(node.table)
-        } else {
-            self.new_one(node.table)
-        };
+        let mut child = if self.rng().percent(60) { self.many(node.table) } else { self.new_one(node.table) };
         self.grow(&mut child, levels - 1);
         node.children.push(child);
         if self.rng().percent(45) && self.build.tables.len() < 7 {
-            let mut second = if self.rng().percent(40) {
-                self.many(node.table)
-            } else {
-                self.new_one(node.table)
-            };
+            let mut second = if self.rng().percent(40) { self.many(node.table) } else { self.new_one(node.table) };
             if levels > 1 && self.rng().percent(30) {
                 self.grow(&mut second, 1);
             }
@@ -234,11 +176,7 @@ impl Generator {
     }
 
     fn many(&mut self, parent: usize) -> Node {
-        let key = if self.rng().percent(50) {
-            ChildKey::Own
-        } else {
-            ChildKey::Extends
-        };
+        let key = if self.rng().percent(50) { ChildKey::Own } else { ChildKey::Extends };
         let name = self.name("many");
         let rows = (self.build.tables[parent].rows * 2).min(ROOT_ROWS * 3);
         let (table, join) = self.build.child(&name, parent, key, rows);
@@ -249,33 +187,16 @@ impl Generator {
 
     fn many_to_many(&mut self, parent: usize) -> Node {
         let name = self.name("tag");
-        let coll = *self.rng().pick(&[
-            KeyStyle::Signed(2),
-            KeyStyle::Text(Collation::AiCi),
-            KeyStyle::VarBinary,
-        ]);
+        let coll = *self.rng().pick(&[KeyStyle::Signed(2), KeyStyle::Text(Collation::AiCi), KeyStyle::VarBinary]);
         let tag = self.build.table(&name, coll, 40);
         let twice_allowed = self.rng().percent(40);
         let rows = self.build.tables[parent].rows * 3 / 2;
-        let (link, join, to) =
-            self.build
-                .link_table(&format!("{name}_link"), parent, tag, rows, twice_allowed);
+        let (link, join, to) = self.build.link_table(&format!("{name}_link"), parent, tag, rows, twice_allowed);
         let to = to.into_iter().map(|(theirs, own)| (own, theirs)).collect();
-        let mut node = Node::new(
-            &format!("{name}s"),
-            tag,
-            Kind::Through(Through {
-                table: link,
-                join,
-                to,
-            }),
-        );
+        let mut node = Node::new(&format!("{name}s"), tag, Kind::Through(Through { table: link, join, to }));
         self.dress(&mut node);
         if self.rng().percent(40) {
-            let plain: Vec<String> = self.build.tables[tag]
-                .payload()
-                .map(|c| c.name.clone())
-                .collect();
+            let plain: Vec<String> = self.build.tables[tag].payload().map(|c| c.name.clone()).collect();
             node.value = Some(self.rng().pick(&plain).clone());
             node.select = Select::All;
             node.rename.clear();
@@ -292,10 +213,7 @@ impl Generator {
         let mut node = if self.rng().percent(60) {
             Node::new("parent", table, Kind::One { join: upwards })
         } else {
-            let down: Join = upwards
-                .into_iter()
-                .map(|(own, theirs)| (theirs, own))
-                .collect();
+            let down: Join = upwards.into_iter().map(|(own, theirs)| (theirs, own)).collect();
             Node::new("below", table, Kind::Many { join: down })
         };
         node.select = Select::Only(vec!["n".into()]);
@@ -304,16 +222,9 @@ impl Generator {
     }
 
     fn unique_column(&mut self, table: usize) {
-        let ty = Ty::Varchar {
-            len: 40,
-            coll: Collation::AiCi,
-        };
+        let ty = Ty::Varchar { len: 40, coll: Collation::AiCi };
         let table = &mut self.build.tables[table];
-        table.columns.push(Column {
-            name: "ext".into(),
-            ty,
-            nullable: false,
-        });
+        table.columns.push(Column { name: "ext".into(), ty, nullable: false });
         table.unique = Some("ext".into());
     }
 
@@ -321,9 +232,7 @@ impl Generator {
     fn upside_down(&mut self, first: &Node) -> Node {
         let usable = |n: &&Node| match &n.kind {
             Kind::One { .. } => n.max_depth.is_none(),
-            Kind::Many { .. } => {
-                n.max_depth.is_none() && !self.build.tables[n.table].primary.is_empty()
-            }
+            Kind::Many { .. } => n.max_depth.is_none() && !self.build.tables[n.table].primary.is_empty(),
             _ => false,
         };
         let Some(child) = first.children.iter().find(usable).cloned() else {
@@ -363,10 +272,8 @@ fn describe(projections: &[Projection], style: KeyStyle, features: &Features) ->
             }
         });
     }
-    let mut label = format!(
-        "{depth} levels, root key {style:?}, {} one, {} many, {} through",
-        kinds[0], kinds[1], kinds[2]
-    );
+    let mut label =
+        format!("{depth} levels, root key {style:?}, {} one, {} many, {} through", kinds[0], kinds[1], kinds[2]);
     for (on, what) in [
         (features.keyless_child, "child without key"),
         (features.same_table_twice, "same table twice"),

@@ -36,11 +36,7 @@ pub fn render(schema: &Schema, settings: &Settings) -> String {
     for projection in &schema.projections {
         let root = &projection.root;
         let _ = writeln!(out, "  - collection: {}", root.field);
-        let _ = writeln!(
-            out,
-            "    root: {}.{}",
-            settings.mysql_database, schema.tables[root.table].name
-        );
+        let _ = writeln!(out, "    root: {}.{}", settings.mysql_database, schema.tables[root.table].name);
         if !projection.id.is_empty() {
             let _ = writeln!(out, "    id: [{}]", projection.id.join(", "));
         }
@@ -79,11 +75,7 @@ fn body(out: &mut String, schema: &Schema, db: &str, node: &Node, indent: usize)
         let _ = writeln!(out, "{pad}max_depth: {depth}");
     }
     for (key, is_one) in [("one", true), ("many", false)] {
-        let mut children = node
-            .children
-            .iter()
-            .filter(|c| matches!(c.kind, Kind::One { .. }) == is_one)
-            .peekable();
+        let mut children = node.children.iter().filter(|c| matches!(c.kind, Kind::One { .. }) == is_one).peekable();
         if children.peek().is_some() {
             let _ = writeln!(out, "{pad}{key}:");
         }
@@ -100,27 +92,18 @@ fn nested(out: &mut String, schema: &Schema, db: &str, node: &Node, indent: usiz
     let _ = writeln!(out, "{pad}  table: {}", table(&schema.tables[node.table]));
     match &node.kind {
         Kind::Root => unreachable!("a root is not nested"),
-        Kind::One { join } | Kind::Many { join } => {
-            drop(writeln!(out, "{pad}  join: {{{}}}", pairs(join)))
-        }
+        Kind::One { join } | Kind::Many { join } => drop(writeln!(out, "{pad}  join: {{{}}}", pairs(join))),
         Kind::Through(through) => {
             let link = table(&schema.tables[through.table]);
             let (join, to) = (pairs(&through.join), pairs(&through.to));
-            let _ = writeln!(
-                out,
-                "{pad}  through: {{table: {link}, join: {{{join}}}, to: {{{to}}}}}"
-            );
+            let _ = writeln!(out, "{pad}  through: {{table: {link}, join: {{{join}}}, to: {{{to}}}}}");
         }
     }
     body(out, schema, db, node, indent + 2);
 }
 
 fn pairs(pairs: &[(String, String)]) -> String {
-    pairs
-        .iter()
-        .map(|(a, b)| format!("{a}: {b}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    pairs.iter().map(|(a, b)| format!("{a}: {b}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A YAML string in double quotes.

@@ -44,10 +44,7 @@ impl KeySpace {
                 rest /= radix;
             }
         }
-        let literal = |(digit, part): (&u64, &KeyPart)| {
-            part.ty
-                .key(if part.radix.is_some() { *digit } else { rest })
-        };
+        let literal = |(digit, part): (&u64, &KeyPart)| part.ty.key(if part.radix.is_some() { *digit } else { rest });
         digits.iter().zip(&self.parts).map(literal).collect()
     }
 
@@ -82,10 +79,7 @@ pub struct Table {
 
 impl Table {
     pub fn column(&self, name: &str) -> &Column {
-        self.columns
-            .iter()
-            .find(|c| c.name == name)
-            .unwrap_or_else(|| panic!("no column {name} in {}", self.name))
+        self.columns.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no column {name} in {}", self.name))
     }
 
     /// Columns that are neither key nor link: free to take any value of their type.
@@ -207,18 +201,9 @@ impl Node {
             Select::Only(names) => names.contains(&c.name),
             Select::Exclude(names) => !names.contains(&c.name),
         };
-        let field = |name: &'a str| {
-            self.rename
-                .iter()
-                .find(|(from, _)| from == name)
-                .map_or(name, |(_, to)| to.as_str())
-        };
-        table
-            .columns
-            .iter()
-            .filter(kept)
-            .map(|c| (c.name.as_str(), field(&c.name)))
-            .collect()
+        let field =
+            |name: &'a str| self.rename.iter().find(|(from, _)| from == name).map_or(name, |(_, to)| to.as_str());
+        table.columns.iter().filter(kept).map(|c| (c.name.as_str(), field(&c.name))).collect()
     }
 }
 
@@ -231,11 +216,7 @@ pub struct Projection {
 
 impl Projection {
     pub fn id_columns<'a>(&'a self, tables: &'a [Table]) -> &'a [String] {
-        if self.id.is_empty() {
-            &tables[self.root.table].primary
-        } else {
-            &self.id
-        }
+        if self.id.is_empty() { &tables[self.root.table].primary } else { &self.id }
     }
 }
 

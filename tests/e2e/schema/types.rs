@@ -75,11 +75,7 @@ const WORDS: [&str; 14] = [
 
 /// A string as a literal that no escaping rule can touch.
 pub fn text_literal(s: &str) -> String {
-    if s.is_empty() {
-        "_utf8mb4''".to_owned()
-    } else {
-        format!("_utf8mb4 0x{}", hex(s.as_bytes()))
-    }
+    if s.is_empty() { "_utf8mb4''".to_owned() } else { format!("_utf8mb4 0x{}", hex(s.as_bytes())) }
 }
 
 pub fn hex(bytes: &[u8]) -> String {
@@ -87,11 +83,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 fn binary_literal(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        "_binary''".to_owned()
-    } else {
-        format!("0x{}", hex(bytes))
-    }
+    if bytes.is_empty() { "_binary''".to_owned() } else { format!("0x{}", hex(bytes)) }
 }
 
 impl Ty {
@@ -129,10 +121,7 @@ impl Ty {
 
     /// Sorting by such columns, and equal in all of them, means that the rows show the same values.
     pub fn equal_means_identical(&self) -> bool {
-        !matches!(
-            self,
-            Ty::Varchar { .. } | Ty::Char { .. } | Ty::Text | Ty::Double
-        )
+        !matches!(self, Ty::Varchar { .. } | Ty::Char { .. } | Ty::Text | Ty::Double)
     }
 
     pub fn is_integer(&self) -> bool {
@@ -145,11 +134,7 @@ impl Ty {
 
     fn int_range(bytes: u8, unsigned: bool) -> (i128, i128) {
         let bits = u32::from(bytes) * 8;
-        if unsigned {
-            (0, (1i128 << bits) - 1)
-        } else {
-            (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
-        }
+        if unsigned { (0, (1i128 << bits) - 1) } else { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) }
     }
 
     /// A random value, edges included.
@@ -168,40 +153,23 @@ impl Ty {
             Ty::Tiny1 => rng.below(2).to_string(),
             Ty::Decimal { precision, scale } => {
                 let digits = rng.between(1, u64::from(*precision)) as usize;
-                let mut text: String = (0..digits)
-                    .map(|_| char::from(b'0' + rng.below(10) as u8))
-                    .collect();
+                let mut text: String = (0..digits).map(|_| char::from(b'0' + rng.below(10) as u8)).collect();
                 let scale = usize::from(*scale);
                 while text.len() <= scale {
                     text.insert(0, '0');
                 }
                 let point = text.len() - scale;
-                let number = if scale == 0 {
-                    text
-                } else {
-                    format!("{}.{}", &text[..point], &text[point..])
-                };
-                if rng.percent(40) {
-                    format!("-{number}")
-                } else {
-                    number
-                }
+                let number = if scale == 0 { text } else { format!("{}.{}", &text[..point], &text[point..]) };
+                if rng.percent(40) { format!("-{number}") } else { number }
             }
-            Ty::Varchar { len, .. } | Ty::Char { len, .. } => {
-                text_literal(&random_text(rng, usize::from(*len)))
-            }
+            Ty::Varchar { len, .. } | Ty::Char { len, .. } => text_literal(&random_text(rng, usize::from(*len))),
             Ty::Text => text_literal(&random_text(rng, 120)),
             Ty::Enum(values) => format!("'{}'", rng.pick(values)),
             Ty::Date => match rng.below(12) {
                 0 => "'1000-01-01'".into(),
                 1 => "'9999-12-31'".into(),
                 2 => "'1969-12-31'".into(),
-                _ => format!(
-                    "'{:04}-{:02}-{:02}'",
-                    rng.between(1950, 2060),
-                    rng.between(1, 12),
-                    rng.between(1, 28)
-                ),
+                _ => format!("'{:04}-{:02}-{:02}'", rng.between(1950, 2060), rng.between(1, 12), rng.between(1, 28)),
             },
             Ty::DateTime(fsp) => {
                 let base = format!(
@@ -215,25 +183,13 @@ impl Ty {
                 );
                 match fsp {
                     0 => format!("'{base}'"),
-                    n => format!(
-                        "'{base}.{:0width$}'",
-                        rng.below(10u64.pow(u32::from(*n))),
-                        width = usize::from(*n)
-                    ),
+                    n => format!("'{base}.{:0width$}'", rng.below(10u64.pow(u32::from(*n))), width = usize::from(*n)),
                 }
             }
             Ty::Double => match rng.below(6) {
                 0 => "0".into(),
-                1 => format!(
-                    "{}e{}",
-                    rng.below(1_000_000_007) as f64 / 7.0,
-                    rng.between(0, 200)
-                ),
-                2 => format!(
-                    "-{}e-{}",
-                    rng.below(1_000_000_007) as f64 / 3.0,
-                    rng.between(0, 200)
-                ),
+                1 => format!("{}e{}", rng.below(1_000_000_007) as f64 / 7.0, rng.between(0, 200)),
+                2 => format!("-{}e-{}", rng.below(1_000_000_007) as f64 / 3.0, rng.between(0, 200)),
                 _ => format!("{}e0", (rng.next() >> 11) as f64 / 1e9),
             },
             Ty::VarBinary(n) => binary_literal(&random_bytes(rng, u64::from(*n), false)),
@@ -286,11 +242,7 @@ impl Ty {
             }
             Ty::Decimal { scale, .. } => {
                 let n = i as i64 - 40;
-                if *scale == 0 {
-                    n.to_string()
-                } else {
-                    format!("{n}.{}", i % 10)
-                }
+                if *scale == 0 { n.to_string() } else { format!("{n}.{}", i % 10) }
             }
             Ty::Binary(n) => {
                 // Ends in a zero byte half of the time: the binlog strips those.
@@ -324,9 +276,7 @@ fn random_text(rng: &mut Rng, limit: usize) -> String {
 }
 
 fn random_bytes(rng: &mut Rng, limit: u64, zero_tail: bool) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..rng.between(u64::from(zero_tail), limit))
-        .map(|_| rng.next() as u8)
-        .collect();
+    let mut bytes: Vec<u8> = (0..rng.between(u64::from(zero_tail), limit)).map(|_| rng.next() as u8).collect();
     if rng.percent(30)
         && let Some(last) = bytes.last_mut()
     {

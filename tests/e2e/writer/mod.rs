@@ -42,22 +42,14 @@ impl Journal {
     /// How often each kind of change was committed inside the window, begun and ended.
     pub fn kinds(&self, from: Instant, to: Instant) -> BTreeMap<Kind, usize> {
         let mut kinds = BTreeMap::new();
-        for entry in self
-            .entries
-            .iter()
-            .filter(|e| e.asked >= from && e.done <= to)
-        {
+        for entry in self.entries.iter().filter(|e| e.asked >= from && e.done <= to) {
             *kinds.entry(entry.kind).or_default() += 1;
         }
         kinds
     }
 
     pub fn tables(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|e| e.table)
-            .collect::<std::collections::BTreeSet<_>>()
-            .len()
+        self.entries.iter().map(|e| e.table).collect::<std::collections::BTreeSet<_>>().len()
     }
 }
 
@@ -70,21 +62,14 @@ pub struct Writer {
 impl Writer {
     /// `pace` is the time from one transaction of a connection to its next.
     pub fn start(schema: &Arc<Schema>, database: &str, seed: u64, pace: Duration) -> Writer {
-        let (stop, journal) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(Mutex::new(Journal::default())),
-        );
+        let (stop, journal) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Journal::default())));
         let connection = |number: u64| {
             let (schema, database) = (schema.clone(), database.to_owned());
             let (stop, journal) = (stop.clone(), journal.clone());
             let rng = Rng::new(seed).fork(1000 + number);
             tokio::spawn(async move {
                 let mut conn = servers::mysql(Some(&database)).await;
-                let mut planner = Planner {
-                    schema: &schema,
-                    rng,
-                    spare: number,
-                };
+                let mut planner = Planner { schema: &schema, rng, spare: number };
                 let mut tick = tokio::time::interval(pace);
                 tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 while !stop.load(Ordering::Relaxed) {
@@ -94,11 +79,7 @@ impl Writer {
             })
         };
         let tasks = (0..CONNECTIONS).map(connection).collect();
-        Writer {
-            stop,
-            journal,
-            tasks,
-        }
+        Writer { stop, journal, tasks }
     }
 
     pub fn journal(&self) -> std::sync::MutexGuard<'_, Journal> {
@@ -131,9 +112,7 @@ async fn perform(conn: &mut Conn, transaction: &Transaction, journal: &Mutex<Jou
                 return;
             }
             Err(Error::Server(e)) if e.code == DEADLOCK || e.code == LOCK_WAIT_TIMEOUT => {
-                conn.query_drop("ROLLBACK")
-                    .await
-                    .expect("ROLLBACK always works");
+                conn.query_drop("ROLLBACK").await.expect("ROLLBACK always works");
                 journal.lock().expect("no writer has panicked").retried += 1;
             }
             Err(e) => panic!("the writer failed: {e}\nin: {transaction:#?}"),
@@ -150,9 +129,7 @@ async fn attempt(conn: &mut Conn, transaction: &Transaction) -> Result<Vec<Entry
             conn.query_drop("SAVEPOINT here").await?;
         }
         match conn.query_drop(&step.sql).await {
-            Ok(()) if conn.affected_rows() > 0 && !undone.is_some_and(|u| u.contains(&i)) => {
-                changed.push(step)
-            }
+            Ok(()) if conn.affected_rows() > 0 && !undone.is_some_and(|u| u.contains(&i)) => changed.push(step),
             Ok(()) => {}
             // The key is taken: this statement did nothing, the transaction goes on.
             Err(Error::Server(e)) if e.code == DUPLICATE_KEY => {}
@@ -163,20 +140,7 @@ async fn attempt(conn: &mut Conn, transaction: &Transaction) -> Result<Vec<Entry
         }
     }
     let asked = Instant::now();
-    conn.query_drop(if transaction.rolled_back {
-        "ROLLBACK"
-    } else {
-        "COMMIT"
-    })
-    .await?;
+    conn.query_drop(if transaction.rolled_back { "ROLLBACK" } else { "COMMIT" }).await?;
     let done = Instant::now();
-    Ok(changed
-        .into_iter()
-        .map(|s| Entry {
-            kind: s.kind,
-            table: s.table,
-            asked,
-            done,
-        })
-        .collect())
+    Ok(changed.into_iter().map(|s| Entry { kind: s.kind, table: s.table, asked, done }).collect())
 }

@@ -2,9 +2,7 @@
 //! Owns: the mix. Does not own: running it (`writer`).
 
 use crate::rng::Rng;
-use crate::schema::rows::{
-    columns, free_links, key_values, link_values, payload_literal, row, unique_literal,
-};
+use crate::schema::rows::{columns, free_links, key_values, link_values, payload_literal, row, unique_literal};
 use crate::schema::{Schema, Table};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,11 +45,7 @@ pub struct Planner<'a> {
 }
 
 fn equals(pairs: &[(String, String)], separator: &str) -> String {
-    pairs
-        .iter()
-        .map(|(c, v)| format!("`{c}` = {v}"))
-        .collect::<Vec<_>>()
-        .join(separator)
+    pairs.iter().map(|(c, v)| format!("`{c}` = {v}")).collect::<Vec<_>>().join(separator)
 }
 
 impl Planner<'_> {
@@ -70,20 +64,12 @@ impl Planner<'_> {
             let from = self.rng.below(steps.len() as u64) as usize;
             from..(from + 1 + self.rng.below(2) as usize).min(steps.len())
         });
-        Transaction {
-            steps,
-            undone,
-            rolled_back: self.rng.percent(5),
-        }
+        Transaction { steps, undone, rolled_back: self.rng.percent(5) }
     }
 
     /// The root more often than the rest.
     fn pick_table(&mut self) -> usize {
-        if self.rng.percent(35) {
-            0
-        } else {
-            self.rng.below(self.schema.tables.len() as u64) as usize
-        }
+        if self.rng.percent(35) { 0 } else { self.rng.below(self.schema.tables.len() as u64) as usize }
     }
 
     fn step(&mut self, index: usize, steps: &mut Vec<Step>) {
@@ -104,23 +90,15 @@ impl Planner<'_> {
         };
         // Not every table can do everything.
         let kind = match kind {
-            Kind::KeyChange | Kind::KeyCase | Kind::Swap if table.primary.is_empty() => {
-                Kind::Delete
-            }
+            Kind::KeyChange | Kind::KeyCase | Kind::Swap if table.primary.is_empty() => Kind::Delete,
             Kind::FkMove if free_links(table).next().is_none() => Kind::KeyChange,
-            Kind::Update | Kind::UpdateHidden | Kind::Upsert | Kind::Bulk
-                if table.payload().next().is_none() =>
-            {
+            Kind::Update | Kind::UpdateHidden | Kind::Upsert | Kind::Bulk if table.payload().next().is_none() => {
                 Kind::KeyChange
             }
             kind => kind,
         };
         for (kind, sql) in self.statements(kind, table) {
-            steps.push(Step {
-                kind,
-                table: index,
-                sql,
-            });
+            steps.push(Step { kind, table: index, sql });
         }
     }
 
@@ -131,66 +109,37 @@ impl Planner<'_> {
         match kind {
             Kind::Insert => {
                 let fresh = self.rng.below(table.keys.size);
-                one(format!(
-                    "INSERT INTO `{name}` ({}) VALUES ({})",
-                    columns(table),
-                    self.row(table, fresh)
-                ))
+                one(format!("INSERT INTO `{name}` ({}) VALUES ({})", columns(table), self.row(table, fresh)))
             }
-            Kind::Replace => one(format!(
-                "REPLACE INTO `{name}` ({}) VALUES ({})",
-                columns(table),
-                self.row(table, i)
-            )),
+            Kind::Replace => one(format!("REPLACE INTO `{name}` ({}) VALUES ({})", columns(table), self.row(table, i))),
             Kind::Upsert => {
                 let n = payload_literal(table, "n", &mut self.rng);
                 let row = self.row(table, i);
-                one(format!(
-                    "INSERT INTO `{name}` ({}) VALUES ({row}) ON DUPLICATE KEY UPDATE n = {n}",
-                    columns(table)
-                ))
+                one(format!("INSERT INTO `{name}` ({}) VALUES ({row}) ON DUPLICATE KEY UPDATE n = {n}", columns(table)))
             }
             Kind::Update => {
                 let set = self.some_payload(table);
-                one(format!(
-                    "UPDATE `{name}` SET {set} WHERE {}",
-                    self.row_is(table, i)
-                ))
+                one(format!("UPDATE `{name}` SET {set} WHERE {}", self.row_is(table, i)))
             }
             Kind::UpdateHidden => {
                 let value = payload_literal(table, "hidden", &mut self.rng);
-                one(format!(
-                    "UPDATE `{name}` SET hidden = {value} WHERE {}",
-                    self.row_is(table, i)
-                ))
+                one(format!("UPDATE `{name}` SET hidden = {value} WHERE {}", self.row_is(table, i)))
             }
-            Kind::Delete => one(format!(
-                "DELETE FROM `{name}` WHERE {}",
-                self.row_is(table, i)
-            )),
+            Kind::Delete => one(format!("DELETE FROM `{name}` WHERE {}", self.row_is(table, i))),
             Kind::FkMove => {
                 let links: Vec<_> = free_links(table).collect();
                 let link = *self.rng.pick(&links);
                 let target = equals(&link_values(self.schema, link, &mut self.rng), ", ");
-                one(format!(
-                    "UPDATE `{name}` SET {target} WHERE {}",
-                    self.row_is(table, i)
-                ))
+                one(format!("UPDATE `{name}` SET {target} WHERE {}", self.row_is(table, i)))
             }
             Kind::KeyChange | Kind::KeyCase => self.key_change(kind, table, i),
             Kind::Swap => self.swap(table, i),
             Kind::Bulk => {
                 let n = payload_literal(table, "n", &mut self.rng);
                 let sql = if self.rng.percent(60) {
-                    format!(
-                        "UPDATE `{name}` SET n = {n} WHERE {} LIMIT 8",
-                        self.some_rows(table, i)
-                    )
+                    format!("UPDATE `{name}` SET n = {n} WHERE {} LIMIT 8", self.some_rows(table, i))
                 } else {
-                    format!(
-                        "DELETE FROM `{name}` WHERE {} LIMIT 4",
-                        self.some_rows(table, i)
-                    )
+                    format!("DELETE FROM `{name}` WHERE {} LIMIT 4", self.some_rows(table, i))
                 };
                 one(sql)
             }
@@ -206,10 +155,7 @@ impl Planner<'_> {
         let mut pairs = Vec::new();
         for column in &columns {
             if pairs.is_empty() || self.rng.percent(35) {
-                pairs.push((
-                    column.clone(),
-                    payload_literal(table, column, &mut self.rng),
-                ));
+                pairs.push((column.clone(), payload_literal(table, column, &mut self.rng)));
             }
         }
         equals(&pairs, ", ")
@@ -240,27 +186,16 @@ impl Planner<'_> {
             && self.rng.percent(60)
         {
             let literal = unique_literal(table, unique, self.rng.below(table.keys.size * 2));
-            let sql = format!(
-                "UPDATE `{}` SET `{unique}` = {literal} WHERE {}",
-                table.name,
-                self.row_is(table, i)
-            );
+            let sql = format!("UPDATE `{}` SET `{unique}` = {literal} WHERE {}", table.name, self.row_is(table, i));
             return vec![(kind, sql)];
         }
         // The neighbour of an index differs in the digit that comes first, which for a text is only its case.
-        let to = if kind == Kind::KeyCase {
-            i ^ 1
-        } else {
-            self.rng.below(table.keys.size)
-        };
+        let to = if kind == Kind::KeyCase { i ^ 1 } else { self.rng.below(table.keys.size) };
         vec![(kind, self.rekey(table, i, to))]
     }
 
     fn rekey(&self, table: &Table, from: u64, to: u64) -> String {
-        let (from, to) = (
-            equals(&key_values(table, from), " AND "),
-            equals(&key_values(table, to), ", "),
-        );
+        let (from, to) = (equals(&key_values(table, from), " AND "), equals(&key_values(table, to), ", "));
         format!("UPDATE `{}` SET {to} WHERE {from}", table.name)
     }
 
@@ -269,9 +204,6 @@ impl Planner<'_> {
         let j = self.rng.below(table.keys.size);
         let spare = table.keys.size + self.spare;
         let moves = [(i, spare), (j, i), (spare, j)];
-        moves
-            .into_iter()
-            .map(|(from, to)| (Kind::Swap, self.rekey(table, from, to)))
-            .collect()
+        moves.into_iter().map(|(from, to)| (Kind::Swap, self.rekey(table, from, to))).collect()
     }
 }
