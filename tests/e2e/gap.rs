@@ -1,5 +1,6 @@
 //! The visibility gap on the real server: an event can be read before its row can.
-//! Owns: that the fence closes the gap, and that without the fence this very test sees a lost update.
+//! Owns: that the fence closes the gap, that without the fence this very test sees a lost update, and the promise of
+//! the server on which the fence stands.
 //! Does not own: the stall itself (`harness::stall`).
 
 use crate::harness::engine::{Engine, Job};
@@ -9,6 +10,8 @@ use crate::harness::world::REST;
 use crate::harness::{self, status};
 use crate::oracle::compare::Report;
 use crate::oracle::{self, compare};
+use mysql_async::prelude::Queryable;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const TABLES: &str = "
@@ -112,4 +115,71 @@ async fn an_event_arrives_seconds_before_its_row() {
     stalled_update(&stall, &scratch, 301).await;
     stalled_update(&stall, &scratch, 302).await;
     scratch.remove().await;
+}
+
+/// What the fence relies on: a snapshot holds every transaction that was executed before it was opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_holds_everything_executed_before_it() {
+    const WRITERS: u64 = 8;
+    const ROWS: u64 = 300;
+    let _alone = harness::alone().await;
+    let stall = Stall::prepare().await;
+    let scratch = Scratch::create("promise").await;
+    let mut conn = scratch.mysql().await;
+    execute(&mut conn, "CREATE TABLE row_of (writer INT, n INT, PRIMARY KEY (writer, n))").await;
+    let mut listener = Listener::connect().await;
+    let writer = |number: u64| {
+        let database = scratch.name.clone();
+        tokio::spawn(async move {
+            let mut conn = harness::servers::mysql(Some(&database)).await;
+            for n in 1..=ROWS {
+                execute(&mut conn, &format!("INSERT INTO row_of VALUES ({number}, {n})")).await;
+            }
+        })
+    };
+    let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+    // What was executed, and then how far each writer's rows could be seen.
+    let mut snapshots: Vec<(String, HashMap<u64, u64>)> = Vec::new();
+    while !writers.iter().all(|w| w.is_finished()) {
+        let executed = harness::servers::executed(&mut conn).await;
+        execute(&mut conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await;
+        let seen = conn.query("SELECT writer, MAX(n) FROM row_of GROUP BY writer").await.expect("may be asked");
+        execute(&mut conn, "COMMIT").await;
+        snapshots.push((executed, seen.into_iter().collect::<HashMap<u64, u64>>()));
+        if snapshots.len() == 40 {
+            stall.arm().await;
+        }
+    }
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+    let mut committed: Vec<(u64, [u64; 2])> = Vec::new();
+    while committed.len() < (WRITERS * ROWS) as usize {
+        let (transaction, rows) = listener.next_rows(&scratch.name, "row_of").await;
+        committed.extend(rows.into_iter().map(|row| (transaction, row)));
+    }
+    let uuid: String = ask(&mut conn, "SELECT @@server_uuid").await;
+    let mut unseen_but_not_executed = 0;
+    for (executed, seen) in &snapshots {
+        let executed = numbers(executed, &uuid);
+        for (transaction, [writer, n]) in &committed {
+            let visible = seen.get(writer).is_some_and(|last| n <= last);
+            let promised = executed.iter().any(|(from, to)| (from..=to).contains(&transaction));
+            assert!(visible || !promised, "transaction {transaction} was executed, but its row cannot be seen");
+            unseen_but_not_executed += usize::from(!visible && !promised);
+        }
+    }
+    println!("{} snapshots of {} transactions held all that was executed", snapshots.len(), committed.len());
+    assert!(snapshots.len() > 100 && unseen_but_not_executed > 0, "the writers and the snapshots did not overlap");
+    scratch.remove().await;
+}
+
+/// The intervals of one server in a GTID set.
+fn numbers(set: &str, uuid: &str) -> Vec<(u64, u64)> {
+    let own = set.split(',').filter_map(|part| part.trim().strip_prefix(uuid)?.strip_prefix(':'));
+    let interval = |text: &str| {
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
+        Some((from.parse().ok()?, to.parse().ok()?))
+    };
+    own.flat_map(|intervals| intervals.split(':').map_while(interval)).collect()
 }

@@ -7,10 +7,9 @@ use crate::harness::world::load;
 use crate::oracle::compare::{self, Documents};
 use crate::oracle::{self, canon, sql};
 use crate::rng::Rng;
-use crate::schema::{Schema, ddl, generate, job, rows};
+use crate::schema::{ddl, generate, job, rows};
 use crate::writer::Writer;
 use bson::{Bson, DateTime, Decimal128, Document, doc};
-use mysql_async::Conn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -33,7 +33,7 @@ impl Job {
     /// `rowfold COMMAND JOB`, not yet started.
     pub fn command(&self, command: &str) -> Call {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let mut process = Command::new(env!("CARGO_BIN_EXE_rowfold"));
+        let mut process = Command::new(binary());
         process
             .arg(command)
             .arg(&self.file)
@@ -52,6 +52,11 @@ impl Job {
     pub fn snapshot(&self) -> Engine {
         self.command("snapshot").start()
     }
+}
+
+/// The binary under test: the one just built, or another one, for example an optimized build.
+fn binary() -> PathBuf {
+    std::env::var_os("ROWFOLD_E2E_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_rowfold").into(), PathBuf::from)
 }
 
 pub struct Call {

@@ -4,9 +4,11 @@
 
 use super::servers::{ask, execute, mysql, server_id, url};
 use futures_util::StreamExt;
-use mysql_async::binlog::events::{EventData, RowsEventData};
+use mysql_async::binlog::events::EventData;
+use mysql_async::binlog::row::BinlogRow;
+use mysql_async::binlog::value::BinlogValue;
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Value};
 use std::time::Duration;
 
 /// How long a commit hangs. Nobody acknowledges, so it is the time-out that lets it go.
@@ -100,22 +102,39 @@ impl Listener {
 
     /// Returns when a row event of this table has arrived.
     pub async fn wait_rows(&mut self, database: &str, table: &str, limit: Duration) {
-        let wait = async {
-            while let Some(event) = self.stream.next().await {
-                let event = event.expect("the binlog can be read");
-                let Some(EventData::RowsEvent(rows)) = event.read_data().expect("a readable event") else { continue };
-                let map = self.stream.get_tme(table_id(&rows)).expect("a table map comes first");
-                if map.database_name() == database && map.table_name() == table {
-                    return;
-                }
-            }
-            panic!("the binlog ended");
-        };
+        let next = self.next_rows(database, table);
         // A cut read spoils the connection, but nobody reads on after a panic.
-        tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("no row event of {table} in {limit:?}"));
+        tokio::time::timeout(limit, next).await.unwrap_or_else(|_| panic!("no row event of {table} in {limit:?}"));
+    }
+
+    /// The number of the transaction that carried the next rows of this table, and the first two columns of each
+    /// (whole numbers, not negative).
+    pub async fn next_rows(&mut self, database: &str, table: &str) -> (u64, Vec<[u64; 2]>) {
+        let mut transaction = 0;
+        while let Some(event) = self.stream.next().await {
+            let event = event.expect("the binlog can be read");
+            match event.read_data().expect("a readable event") {
+                Some(EventData::GtidEvent(gtid)) => transaction = gtid.gno(),
+                Some(EventData::RowsEvent(rows)) => {
+                    let map = self.stream.get_tme(rows.table_id()).expect("a table map comes first");
+                    if map.database_name() == database && map.table_name() == table {
+                        return (
+                            transaction,
+                            rows.rows(map).map(|row| first_two(row.expect("a readable row"))).collect(),
+                        );
+                    }
+                }
+                _ => {}
+            }
+        }
+        panic!("the binlog ended");
     }
 }
 
-fn table_id(rows: &RowsEventData<'_>) -> u64 {
-    rows.table_id()
+fn first_two((before, after): (Option<BinlogRow>, Option<BinlogRow>)) -> [u64; 2] {
+    let row = after.or(before).expect("an image");
+    [0, 1].map(|i| match row.as_ref(i) {
+        Some(BinlogValue::Value(Value::Int(n))) => u64::try_from(*n).expect("not negative"),
+        other => panic!("not a whole number: {other:?}"),
+    })
 }

@@ -26,10 +26,6 @@ impl Status {
         !self.projections.is_empty() && self.projections.iter().all(|p| p.phase == phase)
     }
 
-    pub fn any_in(&self, phase: &str) -> bool {
-        self.projections.iter().any(|p| p.phase == phase)
-    }
-
     pub fn phases(&self) -> String {
         self.projections.iter().map(|p| format!("{}={}", p.collection, p.phase)).collect::<Vec<_>>().join(" ")
     }

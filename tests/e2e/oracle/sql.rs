@@ -38,7 +38,6 @@ fn field_leaf(ty: FieldTy, x: &str) -> String {
     match ty {
         FieldTy::Int64 => format!("CONCAT('i64:', {x})"),
         FieldTy::Text => format!("CONCAT('s:', {x})"),
-        FieldTy::AnyInt => format!("CONCAT('int:', {x})"),
     }
 }
 

@@ -100,11 +100,9 @@ impl Generator {
             let filters = ["{n} % 7 <> 3", "{n} > -2000000000", "{hidden} IS NULL OR {hidden} <> 'x'"];
             node.filter = Some(Expr((*rng.pick(&filters)).into()));
         }
-        if matches!(node.kind, Kind::Many { .. } | Kind::Through(_)) && !table.primary.is_empty() {
-            if rng.percent(30) {
-                node.order_by = vec!["n".into()];
-                node.order_by.extend(table.primary.clone());
-            }
+        if matches!(node.kind, Kind::Many { .. } | Kind::Through(_)) && !table.primary.is_empty() && rng.percent(30) {
+            node.order_by = vec!["n".into()];
+            node.order_by.extend(table.primary.clone());
         }
     }
 

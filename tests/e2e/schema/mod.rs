@@ -47,10 +47,6 @@ impl KeySpace {
         let literal = |(digit, part): (&u64, &KeyPart)| part.ty.key(if part.radix.is_some() { *digit } else { rest });
         digits.iter().zip(&self.parts).map(literal).collect()
     }
-
-    pub fn columns(&self) -> Vec<&str> {
-        self.parts.iter().map(|p| p.column.as_str()).collect()
-    }
 }
 
 /// Columns that hold the key of another table. Never a declared constraint: orphans are part of the game.
@@ -162,8 +158,6 @@ pub struct Node {
 pub enum FieldTy {
     Int64,
     Text,
-    /// An integer whose width the server chooses.
-    AnyInt,
 }
 
 impl Node {

@@ -124,14 +124,6 @@ impl Ty {
         !matches!(self, Ty::Varchar { .. } | Ty::Char { .. } | Ty::Text | Ty::Double)
     }
 
-    pub fn is_integer(&self) -> bool {
-        matches!(self, Ty::Int { .. } | Ty::Tiny1)
-    }
-
-    pub fn is_text(&self) -> bool {
-        matches!(self, Ty::Varchar { .. } | Ty::Char { .. } | Ty::Text)
-    }
-
     fn int_range(bytes: u8, unsigned: bool) -> (i128, i128) {
         let bits = u32::from(bytes) * 8;
         if unsigned { (0, (1i128 << bits) - 1) } else { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) }
