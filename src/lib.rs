@@ -1,7 +1,14 @@
 //! rowfold folds the rows of many MySQL tables into documents and keeps them in MongoDB.
 #![forbid(unsafe_code)]
 
+pub mod assembling;
+pub mod backfill;
 pub mod config;
+pub mod engine;
 pub mod error;
+pub mod logic;
 pub mod model;
+pub mod ops;
 pub mod ports;
+pub mod reading;
+pub mod stream;

@@ -134,6 +134,9 @@ pub trait ChangeLog: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Result<LogEvent>> + Send;
 }
 
+/// A moment that never comes (the last of the year 9999), for creates that need no deadline.
+pub const NO_DEADLINE_MS: i64 = 253_402_300_799_000;
+
 /// One guarded write of a root's document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {

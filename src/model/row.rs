@@ -10,8 +10,11 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef};
-use arrow_schema::DataType;
+use std::sync::Arc;
 
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+use super::plan::{Extra, ProjectionPlan};
 use super::schema::ColumnKind;
 use super::value::Value;
 
@@ -40,6 +43,25 @@ pub fn arrow_type(kind: &ColumnKind) -> DataType {
         | ColumnKind::Json
         | ColumnKind::Other(_) => DataType::Utf8,
     }
+}
+
+/// The Arrow schema of a read of one node: the columns of [`ProjectionPlan::layout`], all nullable, named `c0`, `c1`, ...
+/// (names have no meaning).
+pub fn node_schema(projection: &ProjectionPlan, node: usize) -> SchemaRef {
+    let plan = &projection.nodes[node];
+    let mut types: Vec<DataType> = plan.columns.iter().map(|column| arrow_type(&column.kind)).collect();
+    for extra in projection.layout(node).extras {
+        types.push(match (extra, &plan.join) {
+            (Extra::Link { pair }, Some(join)) => {
+                let through = join.through.as_ref().and_then(|through| through.kinds.get(pair));
+                arrow_type(through.unwrap_or(&join.pairs[pair].kind))
+            }
+            _ => DataType::Binary,
+        });
+    }
+    let fields: Vec<Field> =
+        types.into_iter().enumerate().map(|(at, kind)| Field::new(format!("c{at}"), kind, true)).collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// One cell as an exact value. `kind` must be the column's own.

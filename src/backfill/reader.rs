@@ -1,0 +1,80 @@
+//! Reads the rows of one chunk, in one short snapshot.
+//!
+//! Owns: opening the snapshot, making its E durable before anything is written (the first attempt's E stays), and
+//! cutting a chunk that is too large into parts. Does not own: what is read of each node (`reading`).
+
+use super::Copy;
+use crate::error::{Error, Result};
+use crate::logic::assembly::RowSet;
+use crate::model::build::ChunkRecord;
+use crate::model::position::Version;
+use crate::model::value::Key;
+use crate::ports::{DocumentStore, RecordStore, Selection, Snapshot, Source};
+use crate::reading::{Read, read_rows};
+
+/// A part of a chunk holds at most this many times the planned bytes; beyond it the part is cut in two.
+const OVERSIZE_MAX: usize = 8;
+/// And never less than this, so that one large document can be read: room for 16 MiB of BSON as rows.
+const PART_BYTES_MIN: usize = 128 * 1024 * 1024;
+
+/// A chunk being read.
+pub(super) struct OpenChunk<N> {
+    snapshot: N,
+    /// What the rows contain.
+    pub(super) version: Version,
+    /// Ranges still to read, the next one last.
+    ranges: Vec<(Option<Key>, Option<Key>)>,
+}
+
+/// Opens a snapshot for a chunk and makes its E durable.
+pub(super) async fn open<S: Source, D: DocumentStore, R: RecordStore, C: Send + Sync>(
+    copy: &Copy<S, D, R, C>,
+    chunk: &ChunkRecord,
+) -> Result<OpenChunk<S::Snapshot>> {
+    let snapshot = copy.source.snapshot().await?;
+    if snapshot.server_uuid() != copy.build.server_uuid {
+        return Err(Error::halt("the source became another server during the copy: start again to go on with it"));
+    }
+    // I6: what is replayed later starts at P0, so a snapshot that lacks some of P0 would lose changes for ever.
+    if !copy.build.start.is_subset(snapshot.executed()) {
+        return Err(Error::halt("the source no longer contains the position at which the copy began"));
+    }
+    let version = Version::of(copy.build.version_epoch, snapshot.executed())
+        .ok_or_else(|| Error::halt("more than 2^48 transactions: the version of a read cannot be counted"))?;
+    copy.records.start_chunk(&copy.build, chunk.number, snapshot.executed()).await?;
+    Ok(OpenChunk { snapshot, version, ranges: vec![(chunk.after.clone(), chunk.up_to.clone())] })
+}
+
+impl<N: Snapshot> OpenChunk<N> {
+    /// The next part's rows, or `None` at the end of the chunk.
+    pub(super) async fn next_part<S: Source<Snapshot = N>, D, R, C>(
+        &mut self,
+        copy: &Copy<S, D, R, C>,
+    ) -> Result<Option<RowSet>> {
+        let bytes_max = (copy.limits.chunk_bytes.saturating_mul(OVERSIZE_MAX)).max(PART_BYTES_MIN);
+        let plan = &copy.plan.projections[copy.projection];
+        while let Some((after, up_to)) = self.ranges.pop() {
+            let range = Selection::Range { after: after.as_ref(), up_to: up_to.as_ref() };
+            match read_rows(&mut self.snapshot, plan, copy.projection, range, bytes_max).await? {
+                Read::Rows(rows) => return Ok(Some(rows)),
+                Read::TooLarge => {
+                    let middle = self.snapshot.middle(copy.projection, after.as_ref(), up_to.as_ref()).await?;
+                    let middle = middle.ok_or_else(|| {
+                        Error::halt(format!(
+                            "one document of {} needs more than {bytes_max} bytes of rows: exclude columns or nested tables",
+                            plan.collection
+                        ))
+                    })?;
+                    self.ranges.push((Some(middle.clone()), up_to));
+                    self.ranges.push((after, Some(middle)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the snapshot.
+    pub(super) async fn close(self) {
+        self.snapshot.close().await;
+    }
+}

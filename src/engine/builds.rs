@@ -1,0 +1,247 @@
+//! A job's builds at the start of a session, and their renames.
+//!
+//! Owns: finding or making the build of each projection, refusing what cannot be gone on with, dropping strays, and
+//! renaming in a way that a crash can be resumed from. Does not own: phases (`logic::lifecycle`).
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::logic::lifecycle::{move_to, moved};
+use crate::model::build::{BuildRecord, FORMAT_VERSION, Phase};
+use crate::model::change::SourceState;
+use crate::model::plan::ProjectionPlan;
+use crate::model::position::GtidSet;
+use crate::ops::ownership::Ownership;
+use crate::ports::{Clock, CollectionState, DocumentStore, RecordStore, Source};
+
+/// The build of every projection, in the plan's order, all saved under this owner. Refuses before it writes.
+pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    epoch: i64,
+    state: &SourceState,
+    start_over: bool,
+) -> Result<Vec<BuildRecord>> {
+    let stored = engine.records.builds(None).await?;
+    let mut builds = Vec::new();
+    for projection in &engine.plan.projections {
+        let of_collection = || stored.iter().filter(|build| build.collection == projection.collection);
+        let newest = of_collection().max_by_key(|build| build.number);
+        if let Some(foreign) = newest.filter(|build| build.job != engine.plan.name) {
+            return Err(Error::config(format!(
+                "E-TARGET-BUSY: collection {} belongs to job {}; choose another collection or database",
+                projection.collection, foreign.job
+            )));
+        }
+        let number = newest.map_or(1, |build| build.number + 1);
+        builds.push(match newest {
+            Some(build) if !start_over => resume(engine, projection, build.clone(), epoch, state).await?,
+            _ => {
+                let ours = newest.is_some_and(|build| build.stored_in == projection.collection);
+                if !ours && engine.documents.collection_state(&projection.collection).await? == CollectionState::Filled
+                {
+                    return Err(target_busy(&projection.collection));
+                }
+                fresh(engine, projection, number, epoch)
+            }
+        });
+    }
+    // From here on it writes.
+    if start_over {
+        for build in stored.iter().filter(|build| build.job == engine.plan.name) {
+            discard(engine, build, epoch).await?;
+        }
+    }
+    for build in &builds {
+        drop_strays(engine, build).await?;
+        engine.records.save_build(build).await?;
+    }
+    Ok(builds)
+}
+
+fn target_busy(collection: &str) -> Error {
+    Error::config(format!(
+        "E-TARGET-BUSY: collection {collection} holds documents that rowfold did not write; drop or rename it, or choose \
+         another collection"
+    ))
+}
+
+fn fresh<S, D, R, C>(engine: &Engine<S, D, R, C>, projection: &ProjectionPlan, number: i32, epoch: i64) -> BuildRecord {
+    let mut build = BuildRecord {
+        format: FORMAT_VERSION,
+        job: engine.plan.name.clone(),
+        collection: projection.collection.clone(),
+        number,
+        phase: Phase::Init,
+        stored_in: String::new(),
+        renaming: None,
+        strays: Vec::new(),
+        owner_epoch: epoch,
+        start: GtidSet::default(),
+        caught_up_at: GtidSet::default(),
+        server_uuid: String::new(),
+        version_epoch: 0,
+        mapping: projection.mapping.clone(),
+        documents: 0,
+        rows: 0,
+        halted: None,
+    };
+    build.stored_in = build.copy_collection(epoch);
+    build
+}
+
+/// A build of an earlier session, if it can be gone on with.
+async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    projection: &ProjectionPlan,
+    mut build: BuildRecord,
+    epoch: i64,
+    state: &SourceState,
+) -> Result<BuildRecord> {
+    let name = build.collection.clone();
+    if build.mapping != projection.mapping {
+        return Err(Error::config(format!(
+            "E-NEEDS-REBUILD: the mapping of {name} is not the one that its documents were built with; undo the change, \
+             or run with --start-over to drop the documents and copy again"
+        )));
+    }
+    build.owner_epoch = epoch;
+    build.halted = None;
+    if build.phase == Phase::Init {
+        // Nothing was read yet. An earlier owner's empty collection is a stray.
+        let stale = std::mem::replace(&mut build.stored_in, String::new());
+        build.stored_in = build.copy_collection(epoch);
+        if stale != build.stored_in {
+            build.strays.push(stale);
+        }
+        return Ok(build);
+    }
+    let applied = engine.records.checkpoint(&build).await?.map_or_else(|| build.start.clone(), |stored| stored.applied);
+    if !applied.is_subset(&state.executed) {
+        let missing = applied.minus(&state.executed);
+        return Err(Error::config(format!(
+            "E-SOURCE-CHANGED: the source (server_uuid {}) lacks transactions that {name} contains ({missing}): it is not \
+             the server of the last run, or its history was reset; point the job at the right server, or run with \
+             --start-over to copy from this one",
+            state.server_uuid
+        )));
+    }
+    if !state.purged.is_subset(&applied) {
+        let missing = state.purged.minus(&applied);
+        return Err(Error::halt(format!(
+            "E-BINLOG-LOST: the binlog no longer reaches back to where {name} stands; missing {missing}; run with \
+             --start-over to copy again, and keep the binlog longer (binlog_expire_logs_seconds)"
+        )));
+    }
+    if build.server_uuid != state.server_uuid {
+        tracing::warn!(collection = %name, server_uuid = %state.server_uuid, "the source is another server with the same history; versions go on in a new epoch");
+        build.server_uuid = state.server_uuid.clone();
+        build.version_epoch = build
+            .version_epoch
+            .checked_add(1)
+            .ok_or_else(|| Error::halt("too many changes of the source server: run with --start-over"))?;
+    }
+    let exists = |name: &str| {
+        let name = name.to_string();
+        async move { Ok(engine.documents.collection_state(&name).await? != CollectionState::Missing) }
+    };
+    let renaming = match &build.renaming {
+        Some(from) => exists(from).await?,
+        None => false,
+    };
+    if !renaming && !exists(&build.stored_in).await? {
+        return Err(Error::halt(format!(
+            "collection {} with the documents of {name} is gone; run with --start-over to copy again",
+            build.stored_in
+        )));
+    }
+    Ok(build)
+}
+
+/// Drops what a late insert of a dead owner may have created under a name that is no longer used.
+async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    build: &BuildRecord,
+) -> Result<()> {
+    for stray in &build.strays {
+        let in_use = *stray == build.stored_in || build.renaming.as_ref() == Some(stray) || *stray == build.collection;
+        if !in_use && engine.documents.collection_state(stray).await? != CollectionState::Missing {
+            tracing::info!(collection = %stray, "dropping a collection that a late write left behind");
+            engine.documents.drop_collection(stray).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops a build with its documents.
+async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    build: &BuildRecord,
+    epoch: i64,
+) -> Result<()> {
+    tracing::info!(collection = %build.collection, build = build.number, "dropping the build to start over");
+    let mut build = build.clone();
+    build.owner_epoch = epoch;
+    for name in build.strays.iter().chain([&build.stored_in]).chain(&build.renaming) {
+        // The readers' name is ours only once the build was published under it.
+        if *name != build.collection || build.phase >= Phase::Publish {
+            engine.documents.drop_collection(name).await?;
+        }
+    }
+    engine.records.remove_build(&build).await
+}
+
+/// Renames a build's collection: the intent is durable first, so that a crash at any moment can be told apart by which
+/// of the two names exists.
+pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    mut build: BuildRecord,
+    from: &str,
+    to: &str,
+) -> Result<BuildRecord> {
+    let resuming = build.renaming.is_some();
+    if !resuming {
+        match engine.documents.collection_state(to).await? {
+            CollectionState::Missing => {}
+            CollectionState::Empty => engine.documents.drop_collection(to).await?,
+            CollectionState::Filled => return Err(target_busy(to)),
+        }
+        build = move_to(build, to);
+        engine.records.save_build(&build).await?;
+    }
+    let from_state = engine.documents.collection_state(from).await?;
+    let to_state = engine.documents.collection_state(to).await?;
+    match (from_state, to_state) {
+        (CollectionState::Missing, CollectionState::Missing) => {
+            return Err(Error::halt(format!("neither {from} nor {to} exists; run with --start-over to copy again")));
+        }
+        // It was renamed before a crash.
+        (CollectionState::Missing, _) => {}
+        (_, CollectionState::Missing) => engine.documents.rename(from, to).await?,
+        // Renamed before a crash, and a late insert created the old name again. The readers' own name is not taken on
+        // trust: somebody else may have made it.
+        (_, _) if to != build.collection => engine.documents.drop_collection(from).await?,
+        (_, _) => {
+            return Err(Error::halt(format!(
+                "both {from} and {to} exist; if {to} is not yours drop it, else drop {from}, then start again"
+            )));
+        }
+    }
+    let build = moved(build);
+    engine.records.save_build(&build).await?;
+    Ok(build)
+}
+
+/// Leaves the reason of a stop for `status`. Best effort: the stop itself does not depend on it.
+pub(super) async fn note_halt<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
+    engine: &Engine<S, D, R, C>,
+    ownership: &Ownership,
+    reason: &str,
+) {
+    let Ok(builds) = engine.records.builds(Some(&engine.plan.name)).await else { return };
+    for mut build in builds {
+        build.halted = Some(reason.to_string());
+        build.owner_epoch = ownership.lease().epoch;
+        if let Err(error) = engine.records.save_build(&build).await {
+            tracing::warn!(error = %error.chain(), "the reason of the stop could not be recorded");
+        }
+    }
+}
