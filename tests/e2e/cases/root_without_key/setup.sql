@@ -1,0 +1,2 @@
+CREATE TABLE log (a INT, b INT);
+INSERT INTO log VALUES (1, 1), (1, 1);

@@ -1,0 +1,21 @@
+//! End-to-end tests: the engine as a process on real servers, judged by an oracle that is plain SQL.
+//! Owns: the list of what is tested. Does not own: servers (`scripts/services`).
+//!
+//! `ROWFOLD_E2E_SEED` repeats a run, `ROWFOLD_E2E_SCHEMAS` and `ROWFOLD_E2E_FIRST` choose its generated schemas,
+//! `ROWFOLD_E2E_CASE` the mistakes by part of their name,
+//! `ROWFOLD_E2E_KILL_SCHEMA` the schema under kill -9, `ROWFOLD_E2E_BINARY` another build of the engine.
+//! What engines wrote is in `target/tmp/e2e/<test>/`; after a failure the databases `rf_e2e_<pid>_<test>` stay until the
+//! next run.
+
+mod cases;
+mod converge;
+mod gap;
+mod harness;
+mod kill;
+mod ledger;
+mod oracle;
+mod rng;
+mod schema;
+mod selftest;
+mod stop;
+mod writer;
