@@ -27,6 +27,8 @@ pub enum Selection<'a> {
         /// Included upper bound.
         up_to: Option<&'a Key>,
     },
+    /// Every row of the node's table (that its filter lets through), for a lookup that is held in memory during a copy.
+    All,
     /// Rows whose root key or join key equals one of these, as MySQL compares. Keys with a NULL match nothing.
     Keys(&'a [Key]),
 }
@@ -68,6 +70,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Root rows (estimate) and bytes of source rows that one document takes (estimate, nested rows included).
     fn size_estimate(&self, projection: usize) -> impl Future<Output = Result<(u64, u64)>> + Send;
+
+    /// Bytes of a node's whole table, by the optimizer's estimate.
+    fn table_bytes_estimate(&self, projection: usize, node: usize) -> impl Future<Output = Result<u64>> + Send;
 
     /// Opens the change log after `from`: everything executed that is not in it. Fails with `Halt` if the log no longer
     /// reaches back.

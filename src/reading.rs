@@ -6,17 +6,19 @@
 //! One query per node and batch of keys, never one per root: the root by range or keys; a node whose join follows the
 //! root's key by the same range; every other node by the distinct join keys of the parent rows just read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
 use crate::error::Result;
-use crate::logic::assembly::RowSet;
+use crate::logic::assembly::{HeldRows, NodeRows, RowSet};
 use crate::logic::grouping::encode_key;
-use crate::model::plan::{JoinPlan, ProjectionPlan};
+use crate::model::plan::{JoinPlan, ProjectionPlan, Shape};
+use crate::model::position::Version;
 use crate::model::row::value_at;
 use crate::model::value::Key;
-use crate::ports::{Selected, Selection, Snapshot};
+use crate::ports::{Selected, Selection, Snapshot, Source};
 
 /// Keys in one query.
 const KEYS_PER_QUERY: usize = 1000;
@@ -36,20 +38,25 @@ pub async fn read_rows<S: Snapshot>(
     plan: &ProjectionPlan,
     projection: usize,
     selection: Selection<'_>,
+    lookups: &Lookups,
     bytes_max: usize,
 ) -> Result<Read> {
     let mut rows = RowSet::default();
     let mut bytes = 0;
     for (node, node_plan) in plan.nodes.iter().enumerate() {
+        if let Some(held) = lookups.held.get(&node) {
+            rows.nodes.push(NodeRows::Held(held.clone()));
+            continue;
+        }
         let mut batches = Vec::new();
         let by_range = matches!(selection, Selection::Range { .. });
         let keys;
         let selections: Vec<Selection<'_>> = match (&node_plan.join, node_plan.parent) {
             (Some(join), Some(parent)) if !(by_range && parent == 0 && join.follows_root_key) => {
-                keys = parent_keys(plan, join, parent, node, &rows.nodes[parent]);
+                keys = parent_keys(plan, join, parent, node, rows.nodes[parent].batches());
                 keys.chunks(KEYS_PER_QUERY).map(Selection::Keys).collect()
             }
-            (Some(_), _) if rows.nodes[0].iter().all(|batch| batch.num_rows() == 0) => Vec::new(),
+            (Some(_), _) if rows.nodes[0].batches().iter().all(|batch| batch.num_rows() == 0) => Vec::new(),
             _ => match selection {
                 Selection::Keys(keys) => keys.chunks(KEYS_PER_QUERY).map(Selection::Keys).collect(),
                 range => vec![range],
@@ -67,9 +74,62 @@ pub async fn read_rows<S: Snapshot>(
                 batches.push(batch);
             }
         }
-        rows.nodes.push(batches);
+        rows.nodes.push(NodeRows::Read(batches));
     }
     Ok(Read::Rows(rows))
+}
+
+/// Lookup tables held in memory, for the copy only: each is read once instead of key by key for every chunk.
+///
+/// They are read in one snapshot with the position c0. A document assembled with them contains of *every* table only
+/// what is both in its chunk's E and in c0, so its version is the smaller of the two. (A rule that distinguished tables
+/// is wrong: a lookup's event passes while no root points at its row, then a root moves to it inside E and is assembled
+/// from the older copy.)
+#[derive(Debug, Default)]
+pub struct Lookups {
+    held: HashMap<usize, Arc<HeldRows>>,
+    /// c0 as a version; `None` while nothing is held.
+    pub version: Option<Version>,
+    /// Rows held.
+    pub rows: u64,
+}
+
+impl Lookups {
+    /// Reads the N:1 tables of a projection that fit into `bytes_max` together. The caller has checked that the
+    /// snapshot contains P0.
+    pub async fn load<S: Source>(
+        source: &S,
+        snapshot: &mut S::Snapshot,
+        version: Version,
+        plan: &ProjectionPlan,
+        projection: usize,
+        bytes_max: usize,
+    ) -> Result<Self> {
+        let mut lookups = Self::default();
+        let mut left = bytes_max;
+        // Children first: a node with a child that is read by key cannot be held, or the child's rows would be asked for
+        // under every row of the table.
+        for (node, node_plan) in plan.nodes.iter().enumerate().rev().filter(|(_, node)| node.shape == Shape::One) {
+            let complete = plan.children(node).all(|(child, _)| lookups.held.contains_key(&child));
+            if !complete {
+                continue;
+            }
+            if source.table_bytes_estimate(projection, node).await? > left as u64 {
+                continue;
+            }
+            // An estimate can be far off: then the rows are asked for by key, as those of a large table are.
+            let Selected::Rows(batch) = snapshot.select(projection, node, Selection::All, left).await? else {
+                continue;
+            };
+            // The index by key takes about as much again.
+            left = left.saturating_sub(batch.get_array_memory_size() * 2);
+            tracing::debug!(table = %node_plan.table, rows = batch.num_rows(), "lookup held in memory");
+            lookups.rows += batch.num_rows() as u64;
+            lookups.held.insert(node, Arc::new(HeldRows::new(plan, node, vec![batch])));
+            lookups.version = Some(version);
+        }
+        Ok(lookups)
+    }
 }
 
 /// The distinct keys by which the rows of `node` are found under the given parent rows. Keys that are equal to MySQL

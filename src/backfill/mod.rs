@@ -23,6 +23,7 @@ use crate::ops::failpoint;
 use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, RecordStore, Source};
+use crate::reading::Lookups;
 
 /// Times that a chunk is tried before its error is the job's.
 const CHUNK_ATTEMPTS_MAX: u32 = 8;
@@ -47,6 +48,8 @@ pub struct Copy<S, D, R, C> {
     pub clock: Arc<C>,
     /// Where documents are assembled.
     pub pool: Pool,
+    /// Lookup tables held in memory; empty until [`run`] reads them.
+    pub lookups: Lookups,
     /// Figures.
     pub progress: Arc<Progress>,
 }
@@ -62,9 +65,11 @@ pub struct Copied {
 
 /// Copies every chunk that is not done. `None` if it was asked to stop before the end; what is done stays done.
 pub async fn run<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    copy: Arc<Copy<S, D, R, C>>,
+    mut copy: Copy<S, D, R, C>,
     shutdown: &Shutdown,
 ) -> Result<Option<Copied>> {
+    copy.lookups = reader::lookups(&copy).await?;
+    let copy = Arc::new(copy);
     let recorded = copy.records.chunks(&copy.build).await?;
     let progress = &copy.progress;
     Progress::set(&progress.chunks_planned, recorded.len() as u64);

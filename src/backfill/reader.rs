@@ -10,7 +10,7 @@ use crate::model::build::ChunkRecord;
 use crate::model::position::Version;
 use crate::model::value::Key;
 use crate::ports::{DocumentStore, RecordStore, Selection, Snapshot, Source};
-use crate::reading::{Read, read_rows};
+use crate::reading::{Lookups, Read, read_rows};
 
 /// A part of a chunk holds at most this many times the planned bytes; beyond it the part is cut in two.
 const OVERSIZE_MAX: usize = 8;
@@ -31,6 +31,32 @@ pub(super) async fn open<S: Source, D: DocumentStore, R: RecordStore, C: Send + 
     copy: &Copy<S, D, R, C>,
     chunk: &ChunkRecord,
 ) -> Result<OpenChunk<S::Snapshot>> {
+    let snapshot = checked_snapshot(copy).await?;
+    let version = version_of(copy, &snapshot)?;
+    // With lookups from memory a document is only as new as the older of the two reads.
+    let version = copy.lookups.version.map_or(version, |held| version.min(held));
+    copy.records.start_chunk(&copy.build, chunk.number, snapshot.executed()).await?;
+    Ok(OpenChunk { snapshot, version, ranges: vec![(chunk.after.clone(), chunk.up_to.clone())] })
+}
+
+/// Reads the lookup tables that fit into memory, once for the whole copy.
+pub(super) async fn lookups<S: Source, D, R, C>(copy: &Copy<S, D, R, C>) -> Result<Lookups> {
+    let mut snapshot = checked_snapshot(copy).await?;
+    let version = version_of(copy, &snapshot)?;
+    let plan = &copy.plan.projections[copy.projection];
+    let bytes_max = copy.limits.lookup_bytes;
+    let lookups = Lookups::load(&*copy.source, &mut snapshot, version, plan, copy.projection, bytes_max).await?;
+    snapshot.close().await;
+    Ok(lookups)
+}
+
+fn version_of<S: Source, D, R, C>(copy: &Copy<S, D, R, C>, snapshot: &S::Snapshot) -> Result<Version> {
+    Version::of(copy.build.version_epoch, snapshot.executed())
+        .ok_or_else(|| Error::halt("more than 2^48 transactions: the version of a read cannot be counted"))
+}
+
+/// A snapshot of the right server that contains P0.
+async fn checked_snapshot<S: Source, D, R, C>(copy: &Copy<S, D, R, C>) -> Result<S::Snapshot> {
     let snapshot = copy.source.snapshot().await?;
     if snapshot.server_uuid() != copy.build.server_uuid {
         return Err(Error::halt("the source became another server during the copy: start again to go on with it"));
@@ -39,10 +65,7 @@ pub(super) async fn open<S: Source, D: DocumentStore, R: RecordStore, C: Send + 
     if !copy.build.start.is_subset(snapshot.executed()) {
         return Err(Error::halt("the source no longer contains the position at which the copy began"));
     }
-    let version = Version::of(copy.build.version_epoch, snapshot.executed())
-        .ok_or_else(|| Error::halt("more than 2^48 transactions: the version of a read cannot be counted"))?;
-    copy.records.start_chunk(&copy.build, chunk.number, snapshot.executed()).await?;
-    Ok(OpenChunk { snapshot, version, ranges: vec![(chunk.after.clone(), chunk.up_to.clone())] })
+    Ok(snapshot)
 }
 
 impl<N: Snapshot> OpenChunk<N> {
@@ -55,7 +78,7 @@ impl<N: Snapshot> OpenChunk<N> {
         let plan = &copy.plan.projections[copy.projection];
         while let Some((after, up_to)) = self.ranges.pop() {
             let range = Selection::Range { after: after.as_ref(), up_to: up_to.as_ref() };
-            match read_rows(&mut self.snapshot, plan, copy.projection, range, bytes_max).await? {
+            match read_rows(&mut self.snapshot, plan, copy.projection, range, &copy.lookups, bytes_max).await? {
                 Read::Rows(rows) => return Ok(Some(rows)),
                 Read::TooLarge => {
                     let middle = self.snapshot.middle(copy.projection, after.as_ref(), up_to.as_ref()).await?;

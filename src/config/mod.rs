@@ -55,6 +55,8 @@ pub struct BackfillSettings {
     pub chunk_bytes: usize,
     /// Batches of documents being written at a time.
     pub writers: usize,
+    /// Bytes of lookup tables held in memory during the copy; larger tables are read by key.
+    pub lookup_bytes: usize,
 }
 
 /// Bounds of applying changes.

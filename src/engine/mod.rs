@@ -25,6 +25,7 @@ use crate::ops::ownership::Ownership;
 use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, RecordStore, Source};
+use crate::reading::Lookups;
 use crate::stream::{Context, Followed, Follower, Paused};
 
 /// How long passing failures are met with new sessions before the engine gives up, counted from the last success.
@@ -226,7 +227,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         build: &BuildRecord,
         shutdown: &Shutdown,
     ) -> Result<Option<backfill::Copied>> {
-        let copy = Arc::new(backfill::Copy {
+        let copy = backfill::Copy {
             plan: self.plan.clone(),
             projection,
             build: build.clone(),
@@ -236,8 +237,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
             records: self.records.clone(),
             clock: self.clock.clone(),
             pool: self.pool.clone(),
+            lookups: Lookups::default(),
             progress: self.progress.clone(),
-        });
+        };
         backfill::run(copy, shutdown).await
     }
 

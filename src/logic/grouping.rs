@@ -66,7 +66,7 @@ fn framed(value: &[u8], bytes: &mut Vec<u8>) {
 }
 
 /// The rows of a child node by join key, each group in the order in which the rows were read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Groups {
     first_and_last: HashMap<Vec<u8>, (RowRef, RowRef)>,
     /// Per batch and row the next row of the same group.

@@ -27,7 +27,7 @@ use crate::model::value::Key;
 use crate::ops::failpoint;
 use crate::ops::progress::Progress;
 use crate::ports::{Clock, DocumentStore, RecordStore, Selection, Snapshot, Source, Write};
-use crate::reading::{Read, read_rows};
+use crate::reading::{Lookups, Read, read_rows};
 
 /// How long one wait for the source to show a transaction lasts.
 const FENCE_WAIT: Duration = Duration::from_secs(10);
@@ -240,7 +240,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
     async fn read(&self, keys: &[Key]) -> Result<(Read, Version)> {
         let (mut snapshot, version) = fenced(&self.context, &self.build, &self.fence).await?;
         let plan = &self.context.plan.projections[self.projection];
-        let read = read_rows(&mut snapshot, plan, self.projection, Selection::Keys(keys), READ_BYTES_MAX).await?;
+        let read =
+            read_rows(&mut snapshot, plan, self.projection, Selection::Keys(keys), &Lookups::default(), READ_BYTES_MAX)
+                .await?;
         snapshot.close().await;
         Ok((read, version))
     }

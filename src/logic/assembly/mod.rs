@@ -6,6 +6,9 @@
 //! A document is: `_id`, the root's fields, then its nested nodes in plan order (each built the same way), then
 //! `_rf: {v, b}`.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 
 use super::conversion::{CellWriter, Written, write_id};
@@ -20,17 +23,55 @@ use crate::model::value::Key;
 /// The largest document that MongoDB stores, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What a read of some roots gave: for every node of the projection its batches, in reading order.
+/// What a read of some roots gave: for every node of the projection its rows.
 #[derive(Debug, Default)]
 pub struct RowSet {
     /// By node index.
-    pub nodes: Vec<Vec<RecordBatch>>,
+    pub nodes: Vec<NodeRows>,
+}
+
+/// The rows of one node.
+#[derive(Debug, Clone)]
+pub enum NodeRows {
+    /// Read for these roots, in reading order.
+    Read(Vec<RecordBatch>),
+    /// A lookup table that is held in memory, whole.
+    Held(Arc<HeldRows>),
+}
+
+/// A lookup table in memory, indexed once.
+#[derive(Debug)]
+pub struct HeldRows {
+    batches: Vec<RecordBatch>,
+    groups: Groups,
+}
+
+impl HeldRows {
+    /// Indexes the rows of a lookup node.
+    pub fn new(plan: &ProjectionPlan, node: usize, batches: Vec<RecordBatch>) -> Self {
+        let groups = Groups::new(&batches, &plan.layout(node).to_parent);
+        Self { batches, groups }
+    }
+}
+
+impl NodeRows {
+    /// The batches, whoever holds them.
+    pub fn batches(&self) -> &[RecordBatch] {
+        match self {
+            Self::Read(batches) => batches,
+            Self::Held(held) => &held.batches,
+        }
+    }
 }
 
 impl RowSet {
-    /// Rows in all nodes.
+    /// Rows that were read for this set; those of tables held in memory are not counted again.
     pub fn rows(&self) -> u64 {
-        self.nodes.iter().flatten().map(|batch| batch.num_rows() as u64).sum()
+        let read = |rows: &NodeRows| match rows {
+            NodeRows::Read(batches) => batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+            NodeRows::Held(_) => 0,
+        };
+        self.nodes.iter().map(read).sum()
     }
 }
 
@@ -53,7 +94,7 @@ pub fn assemble(plan: &ProjectionPlan, rows: &RowSet, version: Version, build: i
     let nodes: Vec<Node<'_>> = (0..plan.nodes.len()).map(|node| Node::new(plan, rows, node)).collect::<Result<_>>()?;
     let mut assembled = Assembled::default();
     let mut capacity = 256;
-    for (batch, root_rows) in rows.nodes[0].iter().enumerate() {
+    for (batch, root_rows) in rows.nodes[0].batches().iter().enumerate() {
         for row in 0..root_rows.num_rows() {
             let key = root_key(plan, root_rows, row);
             let mut work =
@@ -105,7 +146,7 @@ struct Node<'a> {
     /// Per batch, per shown column.
     cells: Vec<Vec<(&'a str, CellWriter<'a>)>>,
     /// Rows by parent key; `None` for the root.
-    groups: Option<Groups>,
+    groups: Option<Cow<'a, Groups>>,
     /// Child nodes with the positions of the key that finds their rows.
     children: Vec<(usize, Vec<usize>)>,
 }
@@ -114,7 +155,7 @@ impl<'a> Node<'a> {
     fn new(plan: &'a ProjectionPlan, rows: &'a RowSet, node: usize) -> Result<Self> {
         let layout: Layout = plan.layout(node);
         let node_plan = &plan.nodes[node];
-        let batches = &rows.nodes[node][..];
+        let batches = rows.nodes[node].batches();
         let columns = node_plan.columns.len() + layout.extras.len();
         if batches.iter().any(|batch| batch.num_columns() != columns) {
             return Err(Error::halt(format!(
@@ -137,7 +178,11 @@ impl<'a> Node<'a> {
             }
             cells.push(writers);
         }
-        let groups = node_plan.parent.map(|_| Groups::new(batches, &layout.to_parent));
+        let groups = match &rows.nodes[node] {
+            _ if node_plan.parent.is_none() => None,
+            NodeRows::Held(held) => Some(Cow::Borrowed(&held.groups)),
+            NodeRows::Read(_) => Some(Cow::Owned(Groups::new(batches, &layout.to_parent))),
+        };
         Ok(Self { plan: node_plan, batches, cells, groups, children: layout.to_children })
     }
 }

@@ -69,6 +69,7 @@ fn texts(values: &[Option<&str>]) -> ArrayRef {
 }
 
 fn documents(plan: &ProjectionPlan, nodes: Vec<Vec<RecordBatch>>) -> Vec<bson::Document> {
+    let nodes = nodes.into_iter().map(NodeRows::Read).collect();
     let assembled = assemble(plan, &RowSet { nodes }, Version(9), 2).expect("assembled");
     assert!(assembled.parked.is_empty(), "{:?}", assembled.parked);
     let read = |document: Document| bson::Document::from_reader(&document.bytes[..]).expect("valid BSON");
@@ -170,7 +171,8 @@ fn values_have_the_types_of_the_table() {
         arrays.push(array);
     }
     let plan = projection(vec![node("", None, Shape::Root, columns, None)]);
-    let assembled = assemble(&plan, &RowSet { nodes: vec![vec![batch(arrays)]] }, Version(9), 2).expect("assembled");
+    let assembled = assemble(&plan, &RowSet { nodes: vec![NodeRows::Read(vec![batch(arrays)])] }, Version(9), 2)
+        .expect("assembled");
     assert_eq!(assembled.zero_dates, 1);
     let read = bson::Document::from_reader(&assembled.documents[0].bytes[..]).expect("valid BSON");
     let big: bson::Decimal128 = "18446744073709551615".parse().expect("a decimal");
@@ -191,11 +193,11 @@ fn what_cannot_be_written_parks_its_document_only() {
     ]);
     let rows = RowSet {
         nodes: vec![
-            vec![batch(vec![
+            NodeRows::Read(vec![batch(vec![
                 ints(&[Some(1), Some(2), Some(3)]),
                 texts(&[Some(r#"{"a\u0000":1}"#), Some("[]"), Some("{}")]),
-            ])],
-            vec![batch(vec![ints(&[Some(2), Some(2), Some(3)])])],
+            ])]),
+            NodeRows::Held(Arc::new(HeldRows::new(&plan, 1, vec![batch(vec![ints(&[Some(2), Some(2), Some(3)])])]))),
         ],
     };
     let assembled = assemble(&plan, &rows, Version(9), 2).expect("assembled");
@@ -209,6 +211,6 @@ fn what_cannot_be_written_parks_its_document_only() {
 #[test]
 fn a_batch_that_does_not_fit_the_plan_stops_the_engine() {
     let plan = projection(vec![node("", None, Shape::Root, vec![column("id", INT)], None)]);
-    let rows = RowSet { nodes: vec![vec![batch(vec![ints(&[Some(1)]), ints(&[Some(1)])])]] };
+    let rows = RowSet { nodes: vec![NodeRows::Read(vec![batch(vec![ints(&[Some(1)]), ints(&[Some(1)])])])] };
     assert_eq!(assemble(&plan, &rows, Version(9), 2).expect_err("too many columns").kind(), crate::error::Kind::Halt);
 }
