@@ -20,8 +20,9 @@ use crate::model::row::value_at;
 use crate::model::value::Key;
 use crate::ports::{Selected, Selection, Snapshot, Source};
 
-/// Keys in one query.
-const KEYS_PER_QUERY: usize = 1000;
+/// Keys in one query. Roots are asked for by at most as many, so that keys which MySQL holds equal (`a`, `A`) are in one
+/// query and bring their row once.
+pub const KEYS_PER_QUERY: usize = 1000;
 
 /// Rows of some roots, or word that they are too many.
 #[derive(Debug)]
@@ -58,7 +59,11 @@ pub async fn read_rows<S: Snapshot>(
             }
             (Some(_), _) if rows.nodes[0].batches().iter().all(|batch| batch.num_rows() == 0) => Vec::new(),
             _ => match selection {
-                Selection::Keys(keys) => keys.chunks(KEYS_PER_QUERY).map(Selection::Keys).collect(),
+                // One query, see above.
+                Selection::Keys(keys) => {
+                    assert!(keys.len() <= KEYS_PER_QUERY, "too many roots in one read");
+                    vec![selection]
+                }
                 range => vec![range],
             },
         };

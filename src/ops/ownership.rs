@@ -57,3 +57,25 @@ impl Ownership {
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn no_write_starts_after_the_lease_ended() {
+        let lease = |epoch, until_ms| Lease {
+            name: "job/shop".into(),
+            owner: "a".into(),
+            epoch,
+            until_ms,
+            write_until_ms: until_ms + 5_000,
+        };
+        let ownership = Ownership::new(lease(1, 90_000), 1_000, Duration::from_secs(10));
+        assert_eq!(ownership.create_until_ms(10_999).expect("held"), 90_000);
+        assert_eq!(ownership.create_until_ms(11_000).expect_err("ended").kind(), Kind::Fenced);
+        ownership.renewed(lease(1, 95_000), 6_000, Duration::from_secs(10));
+        assert_eq!(ownership.create_until_ms(15_999).expect("held again"), 95_000);
+    }
+}

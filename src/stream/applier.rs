@@ -27,7 +27,7 @@ use crate::model::value::Key;
 use crate::ops::failpoint;
 use crate::ops::progress::Progress;
 use crate::ports::{Clock, DocumentStore, RecordStore, Selection, Snapshot, Source, Write};
-use crate::reading::{Lookups, Read, read_rows};
+use crate::reading::{KEYS_PER_QUERY, Lookups, Read, read_rows};
 
 /// How long one wait for the source to show a transaction lasts.
 const FENCE_WAIT: Duration = Duration::from_secs(10);
@@ -211,7 +211,7 @@ struct Worker<S, D, R, C> {
 impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
     async fn run(self, shard: Vec<(Key, bool)>) -> Result<()> {
         let mut slices: Vec<Vec<(Key, bool)>> =
-            shard.chunks(self.context.limits.batch.max(1)).map(<[(Key, bool)]>::to_vec).collect();
+            shard.chunks(self.context.limits.batch.clamp(1, KEYS_PER_QUERY)).map(<[(Key, bool)]>::to_vec).collect();
         while let Some(mut slice) = slices.pop() {
             let keys: Vec<Key> = slice.iter().map(|(key, _)| key.clone()).collect();
             let mut attempt = 0;

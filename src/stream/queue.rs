@@ -67,3 +67,38 @@ impl Receiver {
         ((self.units - self.room.available_permits()) * UNIT_BYTES) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::change::{Cell, Image, RowChange, Transaction};
+    use crate::model::position::{Gtid, GtidSource};
+
+    fn transaction(bytes: usize) -> LogEvent {
+        let after = Some(Image(vec![Cell::Raw(vec![0; bytes])]));
+        LogEvent::Commit(Transaction {
+            gtid: Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number: 1 },
+            also: vec![],
+            changes: vec![RowChange { table: 0, before: None, after }],
+            committed_unix_ms: 0,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_the_sender_wait() {
+        let (sender, mut receiver) = bounded(10 * UNIT_BYTES);
+        assert!(sender.send(transaction(6 * UNIT_BYTES)).await);
+        let mut second = Box::pin(sender.send(transaction(6 * UNIT_BYTES)));
+        assert!(futures_util::poll!(&mut second).is_pending(), "the bound holds");
+        assert!(receiver.bytes() > 0);
+        assert!(receiver.next().await.is_some());
+        assert!(second.await, "room was made");
+        // One event larger than the whole bound still passes, alone.
+        assert!(receiver.next().await.is_some());
+        assert!(sender.send(transaction(100 * UNIT_BYTES)).await);
+        drop(sender);
+        assert!(receiver.next().await.is_some());
+        assert!(receiver.next().await.is_none(), "capture has ended");
+        assert_eq!(receiver.bytes(), 0);
+    }
+}
