@@ -1,0 +1,3 @@
+//! The drivers, and nothing else: each part implements ports of [`crate::ports`] for one kind of server.
+
+pub mod mongo;
