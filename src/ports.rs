@@ -175,8 +175,7 @@ pub trait DocumentStore: Send + Sync + 'static {
     fn insert(&self, collection: &str, documents: &[Document]) -> impl Future<Output = Result<WriteReport>> + Send;
 
     /// Writes under the guard "the stored version is not greater than `version`". What has to be created is created
-    /// only if the command begins, by the server's clock, before `create_until_ms`; after that the call fails as `Fenced`.
-    /// No command runs longer on the server than the target's write deadline.
+    /// only if that ends, by the server's clock, before `create_until_ms`; else the call fails as `Fenced`.
     fn write(
         &self,
         collection: &str,

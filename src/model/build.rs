@@ -146,8 +146,8 @@ pub struct Lease {
     pub epoch: i64,
     /// When it ends, by the target server's clock, milliseconds since 1970.
     pub until_ms: i64,
-    /// When the last write that was begun under the lease has ended, by the server's clock: `until_ms` plus the write
-    /// deadline, which is also the time limit of every such write. A taker waits for it.
+    /// When the last document can be created under the lease, by the server's clock: `until_ms` plus the write deadline.
+    /// A taker waits for it.
     pub write_until_ms: i64,
 }
 

@@ -38,9 +38,8 @@ impl Ownership {
         self.lock().lease.clone()
     }
 
-    /// Until when (the target server's clock) a command that creates documents may begin. The server holds `$$NOW` still
-    /// for the whole command, so the command also gets a time limit of the write deadline: begun before the lease's end,
-    /// it ends before `write_until_ms`, for which a new owner waits.
+    /// Until when (the target server's clock) what is being created must be there: a new owner waits for as long. The
+    /// target takes off what a command may last.
     ///
     /// # Errors
     /// `Fenced` when the lease has ended at `now_ms` of the monotonic clock: no write may be started any more.
@@ -49,7 +48,7 @@ impl Ownership {
         if now_ms >= held.ends_at_ms {
             return Err(Error::fenced("the lease ended before it could be renewed"));
         }
-        Ok(held.lease.until_ms)
+        Ok(held.lease.write_until_ms)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -73,9 +72,9 @@ mod tests {
             write_until_ms: until_ms + 5_000,
         };
         let ownership = Ownership::new(lease(1, 90_000), 1_000, Duration::from_secs(10));
-        assert_eq!(ownership.create_until_ms(10_999).expect("held"), 90_000);
+        assert_eq!(ownership.create_until_ms(10_999).expect("held"), 95_000);
         assert_eq!(ownership.create_until_ms(11_000).expect_err("ended").kind(), Kind::Fenced);
         ownership.renewed(lease(1, 95_000), 6_000, Duration::from_secs(10));
-        assert_eq!(ownership.create_until_ms(15_999).expect("held again"), 95_000);
+        assert_eq!(ownership.create_until_ms(15_999).expect("held again"), 100_000);
     }
 }
