@@ -26,8 +26,8 @@ impl Bench {
         let settings = TargetSettings {
             url: url().into(),
             database: format!("rf_mongo_{test}"),
-            lease: Duration::from_millis(800),
-            write_deadline: Duration::from_millis(2_000),
+            lease: Duration::from_secs(2),
+            write_deadline: Duration::from_secs(3),
         };
         let plain = Client::with_uri_str(url()).await.expect("a client").database(&settings.database);
         plain.drop().await.expect("an empty database");

@@ -15,8 +15,8 @@ use rowfold::ports::RecordStore;
 
 use super::{Bench, v};
 
-const LEASE: Duration = Duration::from_millis(800);
-const DEADLINE: Duration = Duration::from_millis(2_000);
+const LEASE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(3);
 
 fn build(number: i32, owner_epoch: i64) -> BuildRecord {
     BuildRecord {
@@ -75,13 +75,13 @@ async fn one_owner_at_a_time() {
     let (one, two) = (bench.another().await, bench.another().await);
     let (first, wait_ms) = take(&one, "one").await;
     assert_eq!((first.epoch, wait_ms, first.owner.as_str()), (1, 0, "one"));
-    assert_eq!(first.write_until_ms - first.until_ms, 2_000);
+    assert_eq!(first.write_until_ms - first.until_ms, 3_000);
     let now = bench.now_ms().await;
-    assert!((now..now + 801).contains(&first.until_ms), "{} {now}", first.until_ms);
+    assert!((now..now + 2_001).contains(&first.until_ms), "{} {now}", first.until_ms);
     match two.acquire_lease("shop", "two", LEASE, DEADLINE).await.expect("an answer") {
         LeaseReply::Held { holder, remaining_ms } => {
             assert_eq!(holder, "one");
-            assert!(remaining_ms <= 800);
+            assert!(remaining_ms <= 2_000);
         }
         LeaseReply::Taken { .. } => panic!("two owners"),
     }
@@ -100,18 +100,18 @@ async fn one_owner_at_a_time() {
     tokio::time::sleep(LEASE).await;
     let (third, wait_ms) = take(&one, "one").await;
     assert_eq!(third.epoch, 3);
-    assert!((1_000..=2_000).contains(&wait_ms), "{wait_ms}");
+    assert!((1_000..=3_000).contains(&wait_ms), "{wait_ms}");
     assert_eq!(two.renew_lease(&second, LEASE, DEADLINE).await.map_err(|e| e.kind()), Err(Kind::Fenced));
 
     // Even if its successor gave up before the wait was over.
     one.release_lease(&third).await.expect("released");
     let (fourth, wait_ms) = take(&two, "two").await;
     assert_eq!(fourth.epoch, 4);
-    assert!((500..=2_000).contains(&wait_ms), "{wait_ms}");
+    assert!((100..=3_000).contains(&wait_ms), "{wait_ms}");
     // The same owner again, as after a lost answer: not held by itself.
     let (fifth, wait_ms) = take(&two, "two").await;
     assert_eq!(fifth.epoch, 5);
-    assert!(wait_ms > 2_000, "{wait_ms}");
+    assert!(wait_ms > 3_000, "{wait_ms}");
 
     // Jobs do not meet.
     let other = bench.target.acquire_lease("shop2", "x", LEASE, DEADLINE).await.expect("an answer");
