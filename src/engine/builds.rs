@@ -51,8 +51,9 @@ pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Cloc
         }
     }
     for build in &builds {
-        drop_strays(engine, build).await?;
+        // First of all: this also takes the build's other records away from earlier owners.
         engine.records.save_build(build).await?;
+        drop_strays(engine, build).await?;
     }
     Ok(builds)
 }
