@@ -140,15 +140,11 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
             .checked_add(1)
             .ok_or_else(|| Error::halt("too many changes of the source server: run with --start-over"))?;
     }
-    let exists = |name: &str| {
-        let name = name.to_string();
-        async move { Ok(engine.documents.collection_state(&name).await? != CollectionState::Missing) }
-    };
     let renaming = match &build.renaming {
-        Some(from) => exists(from).await?,
+        Some(from) => engine.documents.collection_state(from).await? != CollectionState::Missing,
         None => false,
     };
-    if !renaming && !exists(&build.stored_in).await? {
+    if !renaming && engine.documents.collection_state(&build.stored_in).await? == CollectionState::Missing {
         return Err(Error::halt(format!(
             "collection {} with the documents of {name} is gone; run with --start-over to copy again",
             build.stored_in
