@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod edge;
 pub mod error;
 pub mod model;
 pub mod ports;
