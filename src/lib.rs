@@ -5,7 +5,6 @@ pub mod assembling;
 pub mod backfill;
 pub mod config;
 pub mod edge;
-pub mod edge;
 pub mod engine;
 pub mod error;
 pub mod logic;
