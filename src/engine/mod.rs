@@ -158,9 +158,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let state = self.source.state().await?;
         let mut builds = builds::prepare(self, epoch, &state, *start_over).await?;
         *start_over = false;
-        for projection in 0..builds.len() {
-            match self.bring_forward(projection, builds[projection].clone(), ownership, shutdown).await? {
-                Some(build) => builds[projection] = build,
+        for (projection, build) in builds.iter_mut().enumerate() {
+            match self.bring_forward(projection, build.clone(), ownership, shutdown).await? {
+                Some(forward) => *build = forward,
                 None => return Ok(Outcome::Interrupted { live: false }),
             }
         }

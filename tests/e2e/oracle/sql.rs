@@ -2,7 +2,6 @@
 //! Owns: the meaning of a job file, said a second time in plain SQL. Imports nothing of the engine.
 //! Does not own: comparing (`compare`), nor the form of a value in the target (`canon`).
 
-use crate::schema::ddl::list;
 use crate::schema::types::Ty;
 use crate::schema::{Expr, FieldTy, Kind, Node, Projection, Schema, Table};
 
