@@ -219,11 +219,14 @@ pub struct BackfillFile {
     /// Source bytes of a chunk, by the optimizer's estimate.
     #[schemars(default, with = "Size", extend("default" = "8MiB"))]
     pub chunk_bytes: u64,
+    /// Memory for lookup tables during the copy. A larger table is read by key for every chunk.
+    #[schemars(default, with = "String", extend("default" = "128MiB"))]
+    pub lookup_bytes: u64,
 }
 
 impl Default for BackfillFile {
     fn default() -> Self {
-        Self { readers: 4, writers: 2, chunk_bytes: 8 << 20 }
+        Self { readers: 4, writers: 2, chunk_bytes: 8 << 20, lookup_bytes: 128 << 20 }
     }
 }
 

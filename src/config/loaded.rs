@@ -101,6 +101,7 @@ fn settings(job: &JobFile) -> Settings {
             readers: number(job.backfill.readers),
             chunk_bytes: number(job.backfill.chunk_bytes),
             writers: number(job.backfill.writers),
+            lookup_bytes: number(job.backfill.lookup_bytes),
         },
         apply: ApplySettings {
             workers: number(job.stream_apply.workers),

@@ -22,7 +22,7 @@ pub const SOURCE: &[&str] = &["url", "server_id", "allow_unsafe_source"];
 /// The keys of `target`.
 pub const TARGET: &[&str] = &["url", "database", "lease", "write_deadline", "unsafe_standalone"];
 /// The keys of `backfill`.
-pub const BACKFILL: &[&str] = &["readers", "writers", "chunk_bytes"];
+pub const BACKFILL: &[&str] = &["readers", "writers", "chunk_bytes", "lookup_bytes"];
 /// The keys of `stream_apply`.
 pub const APPLY: &[&str] = &["workers", "batch", "window", "queue_bytes"];
 /// The keys of a projection.
@@ -165,6 +165,7 @@ fn backfill(node: &Node, spot: Spot, report: &mut Report) -> BackfillFile {
     if let Some(fields) = Fields::open(node, spot, "backfill", BACKFILL, report) {
         file.readers = fields.number("readers", 1..=64, report).map_or(file.readers, |at| at.value);
         file.writers = fields.number("writers", 1..=64, report).map_or(file.writers, |at| at.value);
+        file.lookup_bytes = fields.bytes("lookup_bytes", 0..=(1 << 36), report).unwrap_or(file.lookup_bytes);
         file.chunk_bytes = fields.bytes("chunk_bytes", (1 << 10)..=(1 << 30), report).unwrap_or(file.chunk_bytes);
     }
     file
