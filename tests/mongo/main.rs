@@ -28,6 +28,7 @@ impl Bench {
             url: url().into(),
             database: format!("rf_mongo_{test}"),
             lease: Duration::from_secs(2),
+            unsafe_standalone: true,
             write_deadline: Duration::from_secs(3),
         };
         let plain = Client::with_uri_str(url()).await.expect("a client").database(&settings.database);
