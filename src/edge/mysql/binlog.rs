@@ -29,6 +29,8 @@ use crate::ports::ChangeLog;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so long without any event the connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// The slowest line on which a huge event (a compressed transaction is one) may arrive. No heartbeat comes meanwhile.
+const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
 /// An open change log.
 pub struct MySqlLog {
@@ -38,6 +40,8 @@ pub struct MySqlLog {
     assembler: Assembler,
     /// An event that waits for a table's definition.
     waiting: Option<(Event, usize)>,
+    /// How long the next event may take: [`SILENCE_MAX`], and more inside a large transaction.
+    patience: Duration,
 }
 
 impl MySqlLog {
@@ -60,7 +64,7 @@ impl MySqlLog {
             Err(_) => return Err(Error::retry(format!("{} did not open its binlog", server.place()))),
         };
         let assembler = Assembler::new(plan.clone(), charsets, fold, server.place());
-        Ok(Self { server: server.clone(), plan, stream, assembler, waiting: None })
+        Ok(Self { server: server.clone(), plan, stream, assembler, waiting: None, patience: SILENCE_MAX })
     }
 
     /// Reads the definition that the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
@@ -85,9 +89,17 @@ impl MySqlLog {
             verify(&self.server, &event)?;
         }
         let gtid = match code {
-            kind::GTID | kind::GTID_TAGGED => Some(gtid(&event, header.timestamp()).map_err(|error| {
-                Error::halt(format!("a GTID event of {} cannot be read", self.server.place())).because(error)
-            })?),
+            kind::GTID | kind::GTID_TAGGED => {
+                let read: GtidEvent = event.read_event().map_err(|error| {
+                    Error::halt(format!("a GTID event of {} cannot be read", self.server.place())).because(error)
+                })?;
+                self.patience = SILENCE_MAX + Duration::from_secs(read.tx_length() / BYTES_PER_SECOND_MIN);
+                Some(gtid(&read, header.timestamp()))
+            }
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
+                self.patience = SILENCE_MAX;
+                None
+            }
             _ => None,
         };
         let incoming = Incoming { kind: code, flags: header.flags_raw(), data: event.data(), gtid };
@@ -110,7 +122,7 @@ impl ChangeLog for MySqlLog {
             }
             // The driver panics on an event that is shorter than its header says.
             let next = AssertUnwindSafe(self.stream.next()).catch_unwind();
-            let event = match tokio::time::timeout(SILENCE_MAX, next).await {
+            let event = match tokio::time::timeout(self.patience, next).await {
                 Ok(Ok(Some(Ok(event)))) => event,
                 Ok(Ok(Some(Err(DriverError::Io(error))))) if self.assembler.in_payload() => {
                     let what = format!("a compressed transaction of {} cannot be read", self.server.place());
@@ -122,7 +134,8 @@ impl ChangeLog for MySqlLog {
                 }
                 Ok(Err(_)) => return Err(Error::retry(format!("{} sent a broken event", self.server.place()))),
                 Err(_) => {
-                    let what = format!("{} sent nothing for {SILENCE_MAX:?}, no heartbeat either", self.server.place());
+                    let what =
+                        format!("{} sent nothing for {:?}, no heartbeat either", self.server.place(), self.patience);
                     return Err(Error::retry(what));
                 }
             };
@@ -144,13 +157,14 @@ fn verify(server: &MySqlServer, event: &Event) -> Result<()> {
     Err(Error::retry(format!("a binlog event of {} is damaged (type {code}, before {position})", server.place())))
 }
 
-fn gtid(event: &Event, seconds: u32) -> std::io::Result<(Gtid, u64)> {
-    let read: GtidEvent = event.read_event()?;
+/// The GTID and when it was committed, in milliseconds since 1970. `seconds` is the event's own time.
+fn gtid(read: &GtidEvent, seconds: u32) -> (Gtid, u64) {
     let tag = read.tag().map(|tag| tag.to_string()).unwrap_or_default();
     let source = GtidSource { uuid: u128::from_be_bytes(read.sid()), tag };
     let micros = [read.immediate_commit_timestamp(), read.original_commit_timestamp()];
     let committed = micros.into_iter().find(|micros| *micros > 0);
-    Ok((Gtid { source, number: read.gno() }, committed.map_or(u64::from(seconds) * 1000, |micros| micros / 1000)))
+    let committed_ms = committed.map_or(u64::from(seconds) * 1000, |micros| micros / 1000);
+    (Gtid { source, number: read.gno() }, committed_ms)
 }
 
 /// The set as the protocol sends it: ends of intervals are excluded there.
@@ -161,7 +175,7 @@ fn sids(set: &GtidSet) -> Result<Vec<Sid<'static>>> {
             sids.push((source.clone(), Vec::new()));
         }
         if let Some((_, intervals)) = sids.last_mut() {
-            intervals.push(GnoInterval::new(first, last + 1));
+            intervals.push(GnoInterval::new(first, last.saturating_add(1)));
         }
     }
     let sid = |(source, intervals): (GtidSource, Vec<GnoInterval>)| {

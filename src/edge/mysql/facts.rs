@@ -85,6 +85,9 @@ impl MySqlServer {
         let mut session = self.session().await?;
         let mut conn = session.take()?;
         let what = format!("preparing expressions over {table}");
+        // For the sake of the message: without a default database an unknown function is "No database selected".
+        let default = conn.query_drop(format!("USE {}", sql::name(&table.database)));
+        session.wait(Doing::Setup, &what, STATEMENT_LIMIT, default).await?;
         let prepared = session.wait(Doing::Setup, &what, STATEMENT_LIMIT, conn.prep(statement)).await?;
         let kinds = prepared.columns().iter().map(result_kind).collect();
         session.wait(Doing::Setup, &what, STATEMENT_LIMIT, conn.close(prepared)).await?;

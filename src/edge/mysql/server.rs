@@ -37,11 +37,13 @@ const PACKET_MAX: usize = 1 << 30;
 /// - `range_optimizer_max_mem_size=0`: else a long list of keys falls back to a scan of the table;
 /// - `lock_wait_timeout`: a SELECT behind an ALTER would wait for a year;
 /// - `derived_merge`: reads through a link table need the index of the table inside a derived one;
+/// - `sort_buffer_size`: with the usual 256 KiB a sort of rows with long JSON or TEXT fails (error 1038); taken as needed;
 /// - `information_schema_stats_expiry=0`: row estimates are else a day old.
 const SESSION: &str = "SET NAMES utf8mb4, sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00', \
      sql_select_limit=18446744073709551615, sql_big_selects=1, transaction_isolation='REPEATABLE-READ', \
      range_optimizer_max_mem_size=0, max_execution_time=300000, lock_wait_timeout=60, net_write_timeout=600, \
-     information_schema_stats_expiry=0, group_concat_max_len=4294967295, optimizer_switch='derived_merge=on'";
+     information_schema_stats_expiry=0, group_concat_max_len=4294967295, optimizer_switch='derived_merge=on', \
+     sort_buffer_size=33554432";
 
 /// A MySQL server, with the connections to it that wait for use. Cheap to clone.
 #[derive(Clone)]
@@ -118,6 +120,11 @@ impl MySqlServer {
         Ok(Session { conn: Some(conn), server: self.clone() })
     }
 
+    /// Drops what waits for use: when one connection broke, the others likely did too.
+    fn forget_idle(&self) {
+        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Runs one statement on a borrowed connection and returns its rows, by the text protocol.
     pub(super) async fn query(&self, doing: Doing, what: &str, sql: &str, limit: Duration) -> Result<Vec<Row>> {
         let mut session = self.session().await?;
@@ -166,7 +173,12 @@ impl Session {
     ) -> Result<T> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.server.failures().explain(doing, what, error)),
+            Ok(Err(error)) => {
+                if error.is_fatal() {
+                    self.server.forget_idle();
+                }
+                Err(self.server.failures().explain(doing, what, error))
+            }
             Err(_) => Err(Error::retry(format!("{what} on {}: no answer within {limit:?}", self.server.place()))),
         }
     }

@@ -186,6 +186,31 @@ fn rows_without_names_need_todays_definition() {
     stream.begin(1);
     let map = [&[7, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01t\0", &[2, 3, 252, 1, 2, 3]].concat();
     assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Needs(0));
+    let column = |name: &str, kind| crate::model::schema::Column {
+        name: name.into(),
+        kind,
+        nullable: true,
+        collation: None,
+        length_max: None,
+        declared: String::new(),
+    };
+    let int = ColumnKind::Int { bits: 32, unsigned: false };
+    let today = Table {
+        name: TableName::new("d", "t"),
+        columns: vec![column("ID", int), column("text", ColumnKind::Binary)],
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        engine: "InnoDB".into(),
+        rows_estimate: 0,
+        row_bytes_estimate: 0,
+    };
+    stream.0.define(0, today);
+    assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Taken);
+    let row = [&[7, 0, 0, 0, 0, 0, 1, 0][..], &[2, 0, 2, 3], &[2, 9, 0, 0, 0]].concat();
+    stream.send(30, &row).expect("a row");
+    stream.send(kind::XID, &[0; 8]).expect("a commit");
+    assert_eq!(stream.taken(), ["1: 9"]);
+    stream.begin(2);
     let unused = [&[8, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01u\0", &[1, 200]].concat();
     assert_eq!(stream.send(kind::TABLE_MAP, &unused).expect("fed"), Fed::Taken);
     assert_eq!(stream.send(30, &[8, 0, 0, 0, 0, 0, 1, 0]).expect("skipped"), Fed::Taken);
