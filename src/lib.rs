@@ -3,6 +3,7 @@
 
 pub mod assembling;
 pub mod backfill;
+pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod engine;

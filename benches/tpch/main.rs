@@ -5,7 +5,6 @@
 //!
 //! Owns: the `tpch` database and the judgement of the `orders` collection. Imports nothing of the engine: what it knows of
 //! rowfold is the program's command line and the documents it leaves. Not part of the product.
-#![allow(unreachable_pub, reason = "a program, nobody's library")]
 #![allow(clippy::disallowed_methods, reason = "it measures and drives real servers: no simulation owns its clock")]
 
 mod compare;

@@ -1,11 +1,28 @@
-//! Settings: where the servers are and what bounds the work. Plain data with documented defaults.
+//! Settings: where the servers are and what bounds the work; and the way from a job file to a plan.
 //!
-//! Owns: [`Settings`] and its parts. Does not own: the job file's syntax (`config::job`), proving it against the live
-//! schema (`config::resolve`).
+//! Owns: [`Settings`] and its parts, [`load`] and [`Loaded`]. Does not own: the job file's syntax (`config::job`,
+//! `config::parse`), proving it against the live schema (`config::resolve`).
+
+mod fields;
+pub mod job;
+mod loaded;
+mod parse;
+pub mod problem;
+pub mod resolve;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod units;
+mod yaml;
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use job::{JobFile, json_schema};
+pub use loaded::{Loaded, load};
+pub use problem::{Problem, Severity, render};
+pub use resolve::{Answers, Questions};
 
 /// Everything about a job that is not a projection.
 #[derive(Clone, Debug)]
@@ -44,6 +61,35 @@ pub struct TargetSettings {
     pub lease: Duration,
     /// How long after its lease an owner's write may still take effect; a new owner waits for it.
     pub write_deadline: Duration,
+    /// Go on although the server is no replica set and can lose writes that it has acknowledged.
+    pub unsafe_standalone: bool,
+}
+
+impl SourceSettings {
+    /// Host and port, for messages.
+    pub fn place(&self) -> String {
+        place(self.url.expose_secret(), "3306")
+    }
+}
+
+impl TargetSettings {
+    /// Hosts and ports, for messages.
+    pub fn place(&self) -> String {
+        place(self.url.expose_secret(), "27017")
+    }
+}
+
+/// The hosts of a URL, without account, path and options.
+fn place(url: &str, port: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    // A password may hold any of `/?@` unescaped; what follows the last `@` before the options is no secret.
+    let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
+    let hosts = hosts.split(['/', '?']).next().unwrap_or_default();
+    let with_port = |host: &str| {
+        let named = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|digit| digit.is_ascii_digit()));
+        if named { host.to_string() } else { format!("{host}:{port}") }
+    };
+    hosts.split(',').map(with_port).collect::<Vec<_>>().join(",")
 }
 
 /// Bounds of the copy.

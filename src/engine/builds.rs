@@ -108,7 +108,7 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     build.halted = None;
     if build.phase == Phase::Init {
         // Nothing was read yet. An earlier owner's empty collection is a stray.
-        let stale = std::mem::replace(&mut build.stored_in, String::new());
+        let stale = std::mem::take(&mut build.stored_in);
         build.stored_in = build.copy_collection(epoch);
         if stale != build.stored_in {
             build.strays.push(stale);

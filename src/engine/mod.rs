@@ -102,6 +102,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         loop {
             let began_ms = self.clock.monotonic_ms();
             let error = match self.session(mode, &mut start_over, shutdown).await {
+                Ok(Outcome::Interrupted { live: false }) => {
+                    return Ok(Outcome::Interrupted { live: self.was_live().await? });
+                }
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
             };
@@ -123,6 +126,12 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                 () = shutdown.requested() => return Err(error),
             }
         }
+    }
+
+    /// Whether every projection is live by the records, for a session that was stopped before it looked.
+    async fn was_live(&self) -> Result<bool> {
+        let builds = self.records.builds(Some(&self.plan.name)).await?;
+        Ok(!builds.is_empty() && builds.iter().all(|build| build.phase == Phase::Live))
     }
 
     /// One session: from taking the lease to giving it back. After a failure the lease is left to run out: a write may
@@ -158,9 +167,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let state = self.source.state().await?;
         let mut builds = builds::prepare(self, epoch, &state, *start_over).await?;
         *start_over = false;
-        for projection in 0..builds.len() {
-            match self.bring_forward(projection, builds[projection].clone(), ownership, shutdown).await? {
-                Some(build) => builds[projection] = build,
+        for (projection, build) in builds.iter_mut().enumerate() {
+            match self.bring_forward(projection, build.clone(), ownership, shutdown).await? {
+                Some(forward) => *build = forward,
                 None => return Ok(Outcome::Interrupted { live: false }),
             }
         }

@@ -165,3 +165,26 @@ impl Table {
         self.indexes.iter().find(|index| index.name == "PRIMARY").map_or(&[], |index| &index.columns)
     }
 }
+
+/// What `check` asks of the source server itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// `@@version`.
+    pub version: String,
+    /// Server variables by their name in lower case (`binlog_format`, `gtid_mode`, ...), as MySQL prints them; a variable
+    /// that the server does not know is absent.
+    pub variables: std::collections::BTreeMap<String, String>,
+    /// The lines of SHOW GRANTS for the account in use.
+    pub grants: Vec<String>,
+    /// `server_id`s of replicas that read the binlog now; `None` if the account may not ask.
+    pub replica_ids: Option<Vec<u32>>,
+    /// XA transactions that are prepared and neither committed nor rolled back; `None` if the account may not ask.
+    pub open_xa: Option<usize>,
+}
+
+impl SourceFacts {
+    /// A server variable by its name in lower case.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}

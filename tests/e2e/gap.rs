@@ -30,8 +30,8 @@ FROM head AS h";
 fn job_file(database: &str) -> String {
     format!(
         "name: {database}\n\
-         source: {{url: \"${{ROWFOLD_MYSQL_URL}}\", server_id: {}}}\n\
-         target: {{url: \"${{ROWFOLD_MONGO_URL}}\", database: {database}, lease: 3s, write_deadline: 2s}}\n\
+         source:\n  url: ${{ROWFOLD_MYSQL_URL}}\n  server_id: {}\n\
+         target:\n  url: ${{ROWFOLD_MONGO_URL}}\n  database: {database}\n  lease: 3s\n  write_deadline: 2s\n\
          projections:\n  - collection: heads\n    root: {database}.head\n    many:\n      \
          parts: {{table: {database}.part, join: {{id: head}}}}\n",
         server_id()

@@ -6,6 +6,7 @@
 //! `ROWFOLD_E2E_KILL_SCHEMA` the schema under kill -9, `ROWFOLD_E2E_BINARY` another build of the engine.
 //! What engines wrote is in `target/tmp/e2e/<test>/`; after a failure the databases `rf_e2e_<pid>_<test>` stay until the
 //! next run.
+#![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
 mod cases;
 mod converge;

@@ -142,7 +142,7 @@ async fn a_unique_index_refuses_its_document_only() {
     let of = |id: i32, mail: &str| doc! {"_id": id, "mail": mail};
     let inserted = [document(of(1, "a@secret"), 10), document(of(2, "a@secret"), 10), document(of(3, "c"), 10)];
     let expect = |report: WriteReport, at: usize| {
-        assert_eq!(report.newer, []);
+        assert!(report.newer.is_empty());
         assert_eq!(report.refused.len(), 1);
         assert_eq!(report.refused[0].0, at);
         assert!(report.refused[0].1.contains("mail_1"), "{:?}", report.refused);

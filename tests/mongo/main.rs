@@ -1,4 +1,5 @@
 //! The target's ports against a real server. Needs `ROWFOLD_MONGO_URL`; each test has a database of its own.
+#![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
 mod documents;
 mod records;
@@ -27,6 +28,7 @@ impl Bench {
             url: url().into(),
             database: format!("rf_mongo_{test}"),
             lease: Duration::from_secs(2),
+            unsafe_standalone: true,
             write_deadline: Duration::from_secs(3),
         };
         let plain = Client::with_uri_str(url()).await.expect("a client").database(&settings.database);

@@ -252,7 +252,7 @@ mod tests {
         let big = vec![0u8; DOCUMENT_MAX];
         let half = vec![0u8; DOCUMENT_MAX / 2];
         let of = |document| Statement::Insert { document };
-        assert_eq!(cut(&[]), vec![]);
+        assert!(cut(&[]).is_empty());
         assert_eq!(cut(&[of(&big)]), vec![0..1]);
         assert_eq!(cut(&[of(&small), of(&big), of(&small), of(&half), of(&half)]), vec![0..1, 1..2, 2..4, 4..5]);
         let many = vec![of(small.as_slice()); STATEMENTS_MAX + 1];

@@ -2,7 +2,6 @@
 //! Owns: the meaning of a job file, said a second time in plain SQL. Imports nothing of the engine.
 //! Does not own: comparing (`compare`), nor the form of a value in the target (`canon`).
 
-use crate::schema::ddl::list;
 use crate::schema::types::Ty;
 use crate::schema::{Expr, FieldTy, Kind, Node, Projection, Schema, Table};
 
@@ -134,9 +133,11 @@ impl Query<'_> {
         // GROUP_CONCAT passes over NULL: a scalar has to become JSON text first.
         let element = if node.value.is_some() { format!("IFNULL(JSON_QUOTE({element}), 'null')") } else { element };
         let order = if node.order_by.is_empty() { &table.primary } else { &node.order_by };
-        let order = list(order).replace("`, `", &format!("`, {alias}.`"));
+        // GROUP_CONCAT orders a NULL decimal among the zeros, not first as ORDER BY does.
+        let nulls_first = |column: &String| format!("{alias}.`{column}` IS NOT NULL, {alias}.`{column}`");
+        let order = order.iter().map(nulls_first).collect::<Vec<_>>().join(", ");
         format!(
-            "(SELECT CAST(CONCAT('[', IFNULL(GROUP_CONCAT({element} ORDER BY {alias}.{order} SEPARATOR ','), ''), ']') AS JSON) \
+            "(SELECT CAST(CONCAT('[', IFNULL(GROUP_CONCAT({element} ORDER BY {order} SEPARATOR ','), ''), ']') AS JSON) \
              FROM {from} WHERE {condition})"
         )
     }

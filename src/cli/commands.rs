@@ -1,0 +1,99 @@
+//! `snapshot`, `run` and `check`.
+//!
+//! Owns: building the engine from connected servers, and printing what came of it. Does not own: the engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{DONE, INTERRUPTED, connect, report};
+use crate::assembling::Pool;
+use crate::edge::clock::SystemClock;
+use crate::engine::{Engine, Mode, Outcome, Summary};
+use crate::error::Result;
+use crate::ops::progress::Progress;
+use crate::ops::shutdown::Shutdown;
+use crate::ports::Clock;
+
+/// Runs a job.
+pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Shutdown) -> Result<u8> {
+    let connected = tokio::select! {
+        connected = connect::connect(job) => connected?,
+        () = shutdown.requested() => return Ok(INTERRUPTED),
+    };
+    let clock = Arc::new(SystemClock::default());
+    let progress = Arc::new(Progress::default());
+    let target = Arc::new(connected.target);
+    let engine = Engine {
+        plan: connected.plan,
+        settings: Arc::new(connected.settings),
+        source: Arc::new(connected.source),
+        documents: target.clone(),
+        records: target,
+        clock: clock.clone(),
+        pool: Pool::new()?,
+        progress: progress.clone(),
+        owner: owner(&*clock),
+    };
+    let began_ms = clock.monotonic_ms();
+    let shown = tokio::spawn(report::show(progress.clone()));
+    let outcome = engine.run(mode, start_over, shutdown).await;
+    shown.abort();
+    let seconds = (clock.monotonic_ms() - began_ms) as f64 / 1000.0;
+    match outcome? {
+        Outcome::Done(summaries) => {
+            for summary in &summaries {
+                print!("{}", summary_text(summary, seconds));
+            }
+            warn_of_zero_dates(&progress);
+            Ok(DONE)
+        }
+        Outcome::Interrupted { live } => {
+            warn_of_zero_dates(&progress);
+            eprintln!("rowfold: stopped in order; start it again to go on");
+            Ok(if live { DONE } else { INTERRUPTED })
+        }
+    }
+}
+
+fn warn_of_zero_dates(progress: &Progress) {
+    let zero_dates = Progress::get(&progress.zero_dates);
+    if zero_dates > 0 {
+        eprintln!("rowfold: {zero_dates} zero or impossible dates became null");
+    }
+}
+
+fn summary_text(summary: &Summary, seconds: f64) -> String {
+    let mut text = format!(
+        "{}: {} documents from {} rows in {seconds:.1} s\n",
+        summary.collection, summary.documents, summary.rows
+    );
+    if summary.parked > 0 {
+        text += &format!("  {} documents could not be written: see `_rowfold.parked`\n", summary.parked);
+    }
+    text + &format!("  true for the transactions {}\n", summary.applied)
+}
+
+/// Host, process and a word that another process does not have.
+fn owner(clock: &impl Clock) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown host".into());
+    format!("{} process {} since {}", host.trim(), std::process::id(), clock.unix_ms())
+}
+
+/// Checks a job against the live servers and says what it would do.
+pub(super) async fn check(job: &Path) -> Result<u8> {
+    let connected = connect::connect(job).await?;
+    let plan = &connected.plan;
+    println!("job {}: ready", plan.name);
+    for (at, projection) in plan.projections.iter().enumerate() {
+        use crate::ports::Source;
+        let (roots, bytes) = connected.source.size_estimate(at).await?;
+        let rows = crate::logic::chunks::rows_per_chunk(connected.settings.backfill.chunk_bytes, bytes);
+        println!(
+            "  {}: about {roots} documents from {} tables, {bytes} source bytes each, {} chunks of {rows} rows",
+            projection.collection,
+            projection.nodes.len(),
+            roots.div_ceil(rows).max(1),
+        );
+    }
+    Ok(DONE)
+}

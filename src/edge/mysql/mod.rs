@@ -1,0 +1,220 @@
+//! MySQL as a source: snapshots, definitions, and the binlog.
+//!
+//! Owns: [`MySqlSource`], the implementation of `ports::Source`. Connections are in `server`, snapshots in `snapshot`,
+//! the binlog in `binlog`. Does not own: what is read when (`backfill`, `stream`), what becomes of rows
+//! (`logic::assembly`).
+
+mod binlog;
+mod charset;
+mod cursor;
+mod decode;
+mod decode_value;
+mod event;
+mod facts;
+mod failure;
+mod indexes;
+mod queries;
+mod rows;
+mod schema;
+mod server;
+mod snapshot;
+mod sql;
+mod statement;
+mod table_map;
+mod transaction;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use self::failure::Doing;
+use self::indexes::IndexHints;
+use self::queries::Queries;
+use self::server::{STATEMENT_LIMIT, text};
+use self::snapshot::gtid_set;
+use crate::config::SourceSettings;
+use crate::error::{Error, Result};
+use crate::model::change::SourceState;
+use crate::model::plan::{JobPlan, ProjectionPlan, Shape};
+use crate::model::position::GtidSet;
+use crate::model::schema::{Table, TableName};
+use crate::model::value::Key;
+use crate::ports::Source;
+
+pub use self::binlog::MySqlLog;
+pub use self::server::MySqlServer;
+pub use self::snapshot::MySqlSnapshot;
+
+/// How much longer than asked for the server's answer to a wait may take.
+const WAIT_SLACK: Duration = Duration::from_secs(10);
+
+/// A MySQL server as the source of one job.
+#[derive(Clone)]
+pub struct MySqlSource {
+    server: MySqlServer,
+    plan: Arc<JobPlan>,
+    /// The tables' definitions as they were last read, for estimates and index hints. Emptied when an index that they
+    /// name is gone.
+    definitions: Arc<Mutex<Option<Definitions>>>,
+}
+
+#[derive(Clone)]
+struct Definitions {
+    tables: Arc<Vec<Table>>,
+    hints: Arc<IndexHints>,
+}
+
+impl MySqlSource {
+    /// The source of a job. Connects to nothing yet.
+    pub fn new(settings: &SourceSettings, plan: Arc<JobPlan>) -> Result<Self> {
+        Ok(Self::on(MySqlServer::new(settings)?, plan))
+    }
+
+    /// The source of a job on a server that was opened before.
+    pub fn on(server: MySqlServer, plan: Arc<JobPlan>) -> Self {
+        Self { server, plan, definitions: Arc::default() }
+    }
+
+    /// The server, for what `check` asks.
+    pub fn server(&self) -> &MySqlServer {
+        &self.server
+    }
+
+    fn table_names(&self) -> Vec<TableName> {
+        self.plan.tables.iter().map(|table| table.name.clone()).collect()
+    }
+
+    async fn definitions(&self) -> Result<Definitions> {
+        let known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let tables = self.server.tables(&self.table_names()).await?;
+        let read = Definitions { hints: Arc::new(IndexHints::of(&tables)), tables: Arc::new(tables) };
+        *self.definitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
+        Ok(read)
+    }
+
+    fn forget_definitions(&self) {
+        *self.definitions.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// After a failed read the next one begins with fresh definitions: an index that they name may be gone.
+    fn note<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|_| self.forget_definitions())
+    }
+}
+
+impl Source for MySqlSource {
+    type Snapshot = MySqlSnapshot;
+    type Log = MySqlLog;
+
+    async fn state(&self) -> Result<SourceState> {
+        let what = "reading the executed GTIDs";
+        let ask = "SELECT @@server_uuid, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged";
+        let found = self.server.query(Doing::Read, what, ask, STATEMENT_LIMIT).await?;
+        let row = found.first().ok_or_else(|| Error::retry(format!("{what}: no answer")))?;
+        Ok(SourceState {
+            server_uuid: text(row, 0),
+            executed: gtid_set(&text(row, 1))?,
+            purged: gtid_set(&text(row, 2))?,
+        })
+    }
+
+    async fn wait_for(&self, gtids: &GtidSet, timeout: Duration) -> Result<bool> {
+        let ask = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{gtids}', {:.3})", timeout.as_secs_f64().max(0.001));
+        let found = self.server.query(Doing::Read, "waiting for GTIDs", &ask, timeout + WAIT_SLACK).await?;
+        Ok(found.first().is_some_and(|row| text(row, 0) == "0"))
+    }
+
+    async fn snapshot(&self) -> Result<MySqlSnapshot> {
+        let definitions = self.definitions().await?;
+        MySqlSnapshot::open(self.server.session().await?, self.clone(), definitions.hints).await
+    }
+
+    async fn boundary(&self, projection: usize, after: Option<&Key>, rows: u64) -> Result<Option<Key>> {
+        let definitions = self.definitions().await?;
+        let query = Queries::new(&self.plan, projection, &definitions.hints).boundary(after, None, rows);
+        let what = format!("planning chunks of {}", self.plan.projections[projection].root().table);
+        let mut session = self.server.session().await?;
+        let keys = snapshot::read_keys(&mut session, &what, &query).await;
+        session.give_back();
+        Ok(self.note(keys)?.pop())
+    }
+
+    async fn size_estimate(&self, projection: usize) -> Result<(u64, u64)> {
+        self.forget_definitions();
+        let definitions = self.definitions().await?;
+        Ok(size_estimate(&self.plan.projections[projection], &definitions.tables))
+    }
+
+    async fn table_bytes_estimate(&self, projection: usize, node: usize) -> Result<u64> {
+        let definitions = self.definitions().await?;
+        let name = &self.plan.projections[projection].nodes[node].table;
+        let table = definitions.tables.iter().find(|table| table.name == *name);
+        Ok(table.map_or(u64::MAX, |table| table.rows_estimate.saturating_mul(table.row_bytes_estimate.max(1))))
+    }
+
+    async fn log(&self, from: &GtidSet) -> Result<MySqlLog> {
+        let state = self.state().await?;
+        let gone = state.purged.minus(from);
+        if !gone.is_empty() {
+            return Err(Error::halt(format!(
+                "the binlog of {} no longer reaches back: {} transactions that are still needed were purged ({gone}); \
+                 keep it longer (binlog_expire_logs_seconds) and rebuild",
+                self.server.place(),
+                gone.count()
+            )));
+        }
+        MySqlLog::open(&self.server, self.plan.clone(), from).await
+    }
+
+    async fn verify_definitions(&self) -> Result<()> {
+        self.forget_definitions();
+        let definitions = self.definitions().await?;
+        for used in &self.plan.tables {
+            let Some(table) = definitions.tables.iter().find(|table| table.name == used.name) else {
+                return Err(Error::halt(format!("table {} is gone from {}", used.name, self.server.place())));
+            };
+            for column in &used.columns {
+                let Some(position) = table.column(&column.name) else {
+                    return Err(Error::halt(format!("column {} is gone from {}; rebuild", column.name, used.name)));
+                };
+                let now = &table.columns[position];
+                if now.kind != column.kind {
+                    return Err(Error::halt(format!(
+                        "column {} of {} is now {} and no longer what the build was made with; rebuild",
+                        column.name, used.name, now.declared
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Root rows, and bytes of source rows per document: per node its rows per document times the bytes of one.
+fn size_estimate(projection: &ProjectionPlan, tables: &[Table]) -> (u64, u64) {
+    let facts = |name: &TableName| {
+        let table = tables.iter().find(|table| table.name == *name);
+        table.map_or((1.0, 1.0), |table| (table.rows_estimate.max(1) as f64, table.row_bytes_estimate.max(1) as f64))
+    };
+    let root_rows = tables.iter().find(|table| table.name == projection.root().table).map_or(0, |t| t.rows_estimate);
+    let mut per_document: Vec<f64> = Vec::with_capacity(projection.nodes.len());
+    let mut bytes = 0.0;
+    for node in &projection.nodes {
+        let (rows, row_bytes) = facts(&node.table);
+        let parents = node.parent.map_or(1.0, |parent| per_document[parent]);
+        let many = !matches!(node.shape, Shape::One | Shape::Root);
+        let per_parent = match (many, node.parent, node.join.as_ref().and_then(|join| join.through.as_ref())) {
+            (true, Some(parent), through) => {
+                let links = through.map_or(rows, |through| facts(&through.table).0);
+                links / facts(&projection.nodes[parent].table).0
+            }
+            _ => 1.0,
+        };
+        let here = parents * per_parent;
+        bytes += here * row_bytes;
+        per_document.push(here);
+    }
+    (root_rows, bytes.ceil() as u64)
+}

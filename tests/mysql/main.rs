@@ -1,0 +1,10 @@
+//! The MySQL edge against a real server: what it reads, what it finds, what it follows.
+//!
+//! Needs a server that may be written to, in `ROWFOLD_MYSQL_URL` (user with all privileges; databases `rf_mysql_*` are
+//! dropped and made again).
+
+mod definitions;
+mod differential;
+mod log;
+mod reads;
+mod support;
