@@ -159,3 +159,17 @@ need_toolchain() {
 cargo_features() {
   if grep -q '^failpoints *=' "$TOP/Cargo.toml"; then echo --features=failpoints; fi
 }
+
+# use_servers [--mariadb]: exports the addresses of the servers: those of the environment when all three are set, else scripts/services
+# brings its own up, and they go on running.
+# shellcheck disable=SC2120
+use_servers() {
+  if [[ -n ${ROWFOLD_MYSQL_URL:-} && -n ${ROWFOLD_REDIS_URL:-} && -n ${ROWFOLD_MONGO_URL:-} ]]; then
+    say "using the servers that ROWFOLD_MYSQL_URL, ROWFOLD_REDIS_URL and ROWFOLD_MONGO_URL name"
+  else
+    local urls
+    "$TOP/scripts/services" up "$@"
+    urls=$("$TOP/scripts/services" env "$@")
+    eval "$urls"
+  fi
+}

@@ -1,0 +1,326 @@
+//! The judge: every document of the collection against the same document made by MySQL, both ways.
+//!
+//! Owns: cutting both sides into the same key ranges, so that memory is bounded, and saying what differs. Also checks the
+//! order of fields, that every document has rowfold's own field, and that there is nothing outside of the ranges.
+//! Does not own: what a document should be (`mapping`).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use bson::{RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
+use mongodb::Collection;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::mapping::{self, Leaf, Node, ORDER};
+use crate::report::grouped;
+use crate::servers::{self, DATABASE, ask};
+use crate::wait;
+
+/// Documents of one range.
+const RANGE: usize = 2_000;
+/// Differences that are printed.
+const SHOWN: usize = 10;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub target: Target,
+    /// First wait until the running job has applied all that MySQL has executed.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    job: wait::Job,
+    /// Fail if the source has fewer orders: an empty comparison proves nothing.
+    #[arg(long, default_value_t = 1)]
+    at_least: u64,
+}
+
+/// The collection to look at.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Target {
+    /// Database of the documents.
+    #[arg(long, default_value = DATABASE)]
+    pub database: String,
+    /// The collection.
+    #[arg(long, default_value = "orders")]
+    pub collection: String,
+}
+
+impl Target {
+    pub async fn open(&self) -> Outcome<Collection<RawDocumentBuf>> {
+        Ok(servers::mongo().await?.database(&self.database).collection(&self.collection))
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    pub compared: u64,
+    pub different: u64,
+    pub missing: u64,
+    pub extra: u64,
+    examples: Vec<String>,
+}
+
+impl Findings {
+    pub fn wrong(&self) -> u64 {
+        self.different + self.missing + self.extra
+    }
+
+    fn example(&mut self, text: String) {
+        if self.examples.len() < SHOWN {
+            self.examples.push(text);
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.different += other.different;
+        self.missing += other.missing;
+        self.extra += other.extra;
+        other.examples.into_iter().for_each(|text| self.example(text));
+    }
+}
+
+pub async fn run(options: &Options) -> Outcome {
+    if options.wait {
+        wait::caught_up(&options.job).await?;
+    }
+    let findings = compare(&options.target, options.at_least).await?;
+    if findings.wrong() > 0 {
+        return Err("the documents are not what the rows say".into());
+    }
+    Ok(())
+}
+
+/// Compares, and prints the outcome.
+pub async fn compare(target: &Target, at_least: u64) -> Outcome<Findings> {
+    let start = Instant::now();
+    let mut conn = servers::mysql(Some(DATABASE)).await?;
+    let expected: u64 = ask(&mut conn, "SELECT COUNT(*) FROM orders").await?;
+    if expected < at_least {
+        return Err(format!("the source has {expected} orders, expected were at least {at_least}").into());
+    }
+    eprintln!("tpch: comparing {} documents with SQL; about {} s", grouped(expected), 2 + expected / 5_000);
+    let before = servers::executed(&mut conn).await?;
+    let bounds = Arc::new(bounds(&mut conn).await?);
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers = (0..2).map(|_| worker(target.clone(), bounds.clone(), next.clone()));
+    let mut findings = Findings::default();
+    for found in try_join_all(workers.map(flat)).await? {
+        findings.add(found);
+    }
+    // What no range holds: an _id that is not a number.
+    let held = target.open().await?.count_documents(doc! {}).await?;
+    let seen = findings.compared + findings.different + findings.extra;
+    if held != seen {
+        findings.extra += held.saturating_sub(seen).max(1);
+        findings.example(format!("the collection counts {held} documents, but only {seen} have the _id of an order"));
+    }
+    println!(
+        "compared {} documents in {:.1} s: {} equal, {} different, {} missing, {} extra",
+        grouped(expected),
+        start.elapsed().as_secs_f64(),
+        grouped(findings.compared),
+        findings.different,
+        findings.missing,
+        findings.extra
+    );
+    findings.examples.iter().for_each(|text| println!("  {text}"));
+    if findings.wrong() == 0 && findings.compared != expected {
+        return Err(format!("{expected} documents were expected, but {} were compared", findings.compared).into());
+    }
+    if findings.wrong() > 0 && servers::executed(&mut conn).await? != before {
+        println!("  the source executed something meanwhile: stop all writers before comparing");
+    }
+    Ok(findings)
+}
+
+async fn flat<T: Send + 'static>(work: impl Future<Output = Outcome<T>> + Send + 'static) -> Outcome<T> {
+    tokio::spawn(work).await?
+}
+
+/// Ends of the ranges. Before the first and after the last lies a range too.
+async fn bounds(conn: &mut Conn) -> Outcome<Vec<i64>> {
+    let mut bounds: Vec<i64> = Vec::new();
+    loop {
+        let after = bounds.last().map(|key| format!("WHERE o_orderkey > {key}")).unwrap_or_default();
+        let sql = format!("SELECT o_orderkey FROM orders {after} ORDER BY o_orderkey LIMIT 1 OFFSET {}", RANGE - 1);
+        match conn.query_first(sql).await? {
+            Some(key) => bounds.push(key),
+            None => return Ok(bounds),
+        }
+    }
+}
+
+async fn worker(target: Target, bounds: Arc<Vec<i64>>, next: Arc<AtomicUsize>) -> Outcome<Findings> {
+    let mut conn = servers::mysql(Some(DATABASE)).await?;
+    let collection = target.open().await?;
+    let mut findings = Findings::default();
+    loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        if at > bounds.len() {
+            return Ok(findings);
+        }
+        let (after, up_to) = (at.checked_sub(1).map(|before| bounds[before]), bounds.get(at).copied());
+        range(&mut conn, &collection, after, up_to, &mut findings).await?;
+    }
+}
+
+async fn range(
+    conn: &mut Conn,
+    collection: &Collection<RawDocumentBuf>,
+    after: Option<i64>,
+    up_to: Option<i64>,
+    findings: &mut Findings,
+) -> Outcome {
+    let rows: Vec<(i64, String)> = conn.query(mapping::query(after, up_to)).await?;
+    let mut within = doc! {"$gte": i64::MIN};
+    if let Some(key) = after {
+        within = doc! {"$gt": key};
+    }
+    if let Some(key) = up_to {
+        within.insert("$lte", key);
+    }
+    let documents: Vec<RawDocumentBuf> =
+        collection.find(doc! {"_id": within}).sort(doc! {"_id": 1}).await?.try_collect().await?;
+    let mut documents = documents.iter().peekable();
+    for (key, json) in &rows {
+        while let Some(document) = documents.next_if(|document| id(document).is_none_or(|id| id < *key)) {
+            extra(document, findings);
+        }
+        let Some(document) = documents.next_if(|document| id(document) == Some(*key)) else {
+            findings.missing += 1;
+            findings.example(format!("order {key}: missing"));
+            continue;
+        };
+        let value: Value = serde_json::from_str(json).map_err(|error| format!("order {key}: MySQL's JSON: {error}"))?;
+        match order_differs(document, *key, &value) {
+            None => findings.compared += 1,
+            Some(what) => {
+                findings.different += 1;
+                findings.example(format!("order {key}: {what}"));
+            }
+        }
+    }
+    documents.for_each(|document| extra(document, findings));
+    Ok(())
+}
+
+fn extra(document: &RawDocument, findings: &mut Findings) {
+    findings.extra += 1;
+    findings.example(format!("_id {:?}: no such order", document.get("_id").ok().flatten()));
+}
+
+fn id(document: &RawDocument) -> Option<i64> {
+    match document.get("_id").ok().flatten() {
+        Some(RawBsonRef::Int64(key)) => Some(key),
+        Some(RawBsonRef::Int32(key)) => Some(i64::from(key)),
+        _ => None,
+    }
+}
+
+/// The first difference, as path, expected and found.
+fn order_differs(document: &RawDocument, key: i64, expected: &Value) -> Option<String> {
+    let mut elements = document.iter();
+    match elements.next() {
+        Some(Ok((name, RawBsonRef::Int64(id)))) if name == "_id" && id == key => {}
+        other => return Some(format!("_id: expected the first field and i64:{key}, found {other:?}")),
+    }
+    if let Some(what) = node_differs(&ORDER, &mut elements, expected, "") {
+        return Some(what);
+    }
+    match (elements.next(), elements.next()) {
+        (Some(Ok((name, RawBsonRef::Document(_)))), None) if name == "_rf" => None,
+        other => Some(format!("_rf: expected as the last field, found {other:?}")),
+    }
+}
+
+fn node_differs<'a>(
+    node: &Node,
+    elements: &mut impl Iterator<Item = bson::error::Result<(&'a bson::raw::CStr, RawBsonRef<'a>)>>,
+    expected: &Value,
+    path: &str,
+) -> Option<String> {
+    let mut next = |field: &str| match elements.next() {
+        Some(Ok((name, value))) if name == field => Ok(value),
+        other => Err(format!("{path}{field}: expected here, found {other:?}")),
+    };
+    let mut text = String::new();
+    for (field, leaf) in node.fields {
+        let value = match next(field) {
+            Ok(value) => value,
+            Err(what) => return Some(what),
+        };
+        text.clear();
+        write_leaf(*leaf, value, &mut text);
+        if expected.get(field).and_then(Value::as_str) != Some(&text) {
+            return Some(format!("{path}{field}: expected {:?}, found {text:?}", expected.get(field)));
+        }
+    }
+    for nested in node.nested {
+        let value = match next(nested.field) {
+            Ok(value) => value,
+            Err(what) => return Some(what),
+        };
+        let expected = expected.get(nested.field).unwrap_or(&Value::Null);
+        let path = format!("{path}{}", nested.field);
+        let different = match (value, expected) {
+            (RawBsonRef::Null, Value::Null) if !nested.many => None,
+            (RawBsonRef::Document(document), Value::Object(_)) if !nested.many => {
+                whole_differs(&nested.node, document, expected, &path)
+            }
+            (RawBsonRef::Array(array), Value::Array(items)) if nested.many => {
+                array_differs(&nested.node, array, items, &path)
+            }
+            (found, expected) => Some(format!("{path}: expected {expected}, found {found:?}")),
+        };
+        if different.is_some() {
+            return different;
+        }
+    }
+    None
+}
+
+fn whole_differs(node: &Node, document: &RawDocument, expected: &Value, path: &str) -> Option<String> {
+    let mut elements = document.iter();
+    node_differs(node, &mut elements, expected, &format!("{path}.")).or_else(|| {
+        elements.next().map(|more| format!("{path}: a field too many: {:?}", more.map(|(name, _)| name.as_str())))
+    })
+}
+
+fn array_differs(node: &Node, array: &RawArray, expected: &[Value], path: &str) -> Option<String> {
+    let mut items = array.into_iter();
+    for (at, expected) in expected.iter().enumerate() {
+        let path = format!("{path}.{at}");
+        let different = match items.next() {
+            Some(Ok(RawBsonRef::Document(document))) => whole_differs(node, document, expected, &path),
+            other => Some(format!("{path}: expected {expected}, found {other:?}")),
+        };
+        if different.is_some() {
+            return different;
+        }
+    }
+    items.next().map(|more| format!("{path}: an item too many: {more:?}"))
+}
+
+/// As `mapping` tags it. A type that is not the expected one gets no tag of it, and so differs.
+fn write_leaf(leaf: Leaf, value: RawBsonRef<'_>, text: &mut String) {
+    let written = match (leaf, value) {
+        (Leaf::Int32, RawBsonRef::Int32(number)) => write!(text, "i32:{number}"),
+        (Leaf::Int64, RawBsonRef::Int64(number)) => write!(text, "i64:{number}"),
+        (Leaf::Decimal, RawBsonRef::Decimal128(number)) => write!(text, "d128:{number}"),
+        (Leaf::Text, RawBsonRef::String(string)) => write!(text, "s:{string}"),
+        (Leaf::Date, RawBsonRef::DateTime(time)) => write!(text, "t:{}", time.timestamp_millis()),
+        (_, other) => write!(text, "{other:?}"),
+    };
+    written.expect("memory can be written");
+}
