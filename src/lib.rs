@@ -1,5 +1,6 @@
 //! rowfold folds the rows of many MySQL tables into documents and keeps them in MongoDB.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod assembling;
 pub mod backfill;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::assembling::Pool;
 use crate::config::BackfillSettings;
 use crate::error::{Error, Kind, Result};
+use crate::logic::assembly::Assembled;
 use crate::logic::backoff;
 use crate::model::build::{BuildRecord, ChunkRecord, ChunkState};
 use crate::model::plan::JobPlan;
@@ -24,6 +25,7 @@ use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, RecordStore, Source};
 use crate::reading::Lookups;
+use reader::Part;
 
 /// Times that a chunk is tried before its error is the job's.
 const CHUNK_ATTEMPTS_MAX: u32 = 8;
@@ -169,9 +171,13 @@ async fn copy_chunk<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     let (mut documents, mut rows) = (0, 0);
     while let Some(part) = open.next_part(copy).await? {
         failpoint::hit("chunk.read").await;
-        let part_rows = part.rows();
-        let assembled =
-            copy.pool.assemble(copy.plan.clone(), copy.projection, part, open.version, copy.build.number).await?;
+        let (part_rows, assembled) = match part {
+            Part::Rows(rows) => {
+                let plan = copy.plan.clone();
+                (rows.rows(), copy.pool.assemble(plan, copy.projection, rows, open.version, copy.build.number).await?)
+            }
+            Part::Unreadable(key, reason) => (0, Assembled { parked: vec![(key, reason)], ..Assembled::default() }),
+        };
         Progress::add(&copy.progress.zero_dates, assembled.zero_dates);
         documents += writer::write(copy, assembled, open.version, writes).await?;
         rows += part_rows;

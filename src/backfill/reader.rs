@@ -4,7 +4,7 @@
 //! cutting a chunk that is too large into parts. Does not own: what is read of each node (`reading`).
 
 use super::Copy;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::logic::assembly::RowSet;
 use crate::model::build::ChunkRecord;
 use crate::model::position::Version;
@@ -16,6 +16,14 @@ use crate::reading::{Lookups, Read, read_rows};
 const OVERSIZE_MAX: usize = 8;
 /// And never less than this, so that one large document can be read: room for 16 MiB of BSON as rows.
 const PART_BYTES_MIN: usize = 128 * 1024 * 1024;
+
+/// A part of a chunk.
+pub(super) enum Part {
+    /// Its rows.
+    Rows(RowSet),
+    /// One root whose rows cannot be read, with the reason.
+    Unreadable(Key, String),
+}
 
 /// A chunk being read.
 pub(super) struct OpenChunk<N> {
@@ -73,23 +81,29 @@ impl<N: Snapshot> OpenChunk<N> {
     pub(super) async fn next_part<S: Source<Snapshot = N>, D, R, C>(
         &mut self,
         copy: &Copy<S, D, R, C>,
-    ) -> Result<Option<RowSet>> {
+    ) -> Result<Option<Part>> {
         let bytes_max = (copy.limits.chunk_bytes.saturating_mul(OVERSIZE_MAX)).max(PART_BYTES_MIN);
         let plan = &copy.plan.projections[copy.projection];
         while let Some((after, up_to)) = self.ranges.pop() {
             let range = Selection::Range { after: after.as_ref(), up_to: up_to.as_ref() };
-            match read_rows(&mut self.snapshot, plan, copy.projection, range, &copy.lookups, bytes_max).await? {
-                Read::Rows(rows) => return Ok(Some(rows)),
-                Read::TooLarge => {
-                    let middle = self.snapshot.middle(copy.projection, after.as_ref(), up_to.as_ref()).await?;
-                    let middle = middle.ok_or_else(|| {
-                        Error::halt(format!(
-                            "one document of {} needs more than {bytes_max} bytes of rows: exclude columns or nested tables",
-                            plan.collection
-                        ))
-                    })?;
+            // A range in which one row cannot be read, or that is too large, is cut until that row is alone.
+            let reason =
+                match read_rows(&mut self.snapshot, plan, copy.projection, range, &copy.lookups, bytes_max).await {
+                    Ok(Read::Rows(rows)) => return Ok(Some(Part::Rows(rows))),
+                    Ok(Read::TooLarge) => format!("its rows take more than {bytes_max} bytes"),
+                    Err(error) if error.kind() == Kind::Park => error.chain(),
+                    Err(error) => return Err(error),
+                };
+            match self.snapshot.middle(copy.projection, after.as_ref(), up_to.as_ref()).await? {
+                Some(middle) => {
                     self.ranges.push((Some(middle.clone()), up_to));
                     self.ranges.push((after, Some(middle)));
+                }
+                None => {
+                    // The range's one root, unless it went away since: then its event removes what is parked here.
+                    let key = copy.source.boundary(copy.projection, after.as_ref(), 1).await?;
+                    let Some(key) = key else { continue };
+                    return Ok(Some(Part::Unreadable(key, reason)));
                 }
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Owns: [`hit`]. Does nothing unless the crate is built with the feature `failpoints`, which no release has. With it,
 //! `ROWFOLD_FAILPOINT=name` (or `name:3` for the third time) makes the task that gets there say
-//! `failpoint <name> reached` on stderr and then wait for ever; all other tasks go on. `ROWFOLD_PLANT=no_fence` switches
+//! `failpoint <name> reached` on stderr and then wait for ever; all other tasks go on. `ROWFOLD_HOLD=name:3=path` makes
+//! every task that gets there from the third time on wait until a file is at the path. `ROWFOLD_PLANT=no_fence` switches
 //! off the fence, to prove that tests notice.
 
 /// Stops here for good if the environment asks for this name.
@@ -17,21 +18,50 @@ pub fn planted(_bug: &str) -> bool {
     false
 }
 
-/// Stops here for good if the environment asks for this name.
+/// `name:nth`; without a number the first time.
 #[cfg(feature = "failpoints")]
+struct Place {
+    name: String,
+    nth: u64,
+    seen: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(feature = "failpoints")]
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
+        Some(Self { name: name.to_string(), nth: nth.parse().ok()?, seen: std::sync::atomic::AtomicU64::new(0) })
+    }
+
+    /// How often this place was reached now, if it is the one.
+    fn reached(&self, name: &str) -> Option<u64> {
+        (self.name == name).then(|| self.seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1)
+    }
+}
+
+/// Stops here for good, or until a file is there, if the environment asks for this name.
+#[cfg(feature = "failpoints")]
+#[expect(clippy::disallowed_methods, reason = "waits for a condition outside of the process")]
 pub async fn hit(name: &'static str) {
+    use std::path::PathBuf;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static ASKED: OnceLock<Option<(String, u64)>> = OnceLock::new();
-    static SEEN: AtomicU64 = AtomicU64::new(0);
-    let asked = ASKED.get_or_init(|| {
-        let text = std::env::var("ROWFOLD_FAILPOINT").ok()?;
-        let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));
-        Some((name.to_string(), nth.parse().ok()?))
+    static STOP: OnceLock<Option<Place>> = OnceLock::new();
+    static HOLD: OnceLock<Option<(Place, PathBuf)>> = OnceLock::new();
+    let hold = HOLD.get_or_init(|| {
+        let text = std::env::var("ROWFOLD_HOLD").ok()?;
+        let (place, path) = text.split_once('=')?;
+        Some((Place::parse(place)?, path.into()))
     });
-    if let Some((wanted, nth)) = asked
-        && wanted == name
-        && SEEN.fetch_add(1, Ordering::SeqCst) + 1 == *nth
+    if let Some((place, path)) = hold
+        && place.reached(name).is_some_and(|time| time >= place.nth)
+    {
+        while !tokio::fs::try_exists(path).await.unwrap_or(false) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    let stop = STOP.get_or_init(|| Place::parse(&std::env::var("ROWFOLD_FAILPOINT").ok()?));
+    if let Some(place) = stop
+        && place.reached(name).is_some_and(|time| time == place.nth)
     {
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "failpoint {name} reached");

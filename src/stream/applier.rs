@@ -222,27 +222,36 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
                 }
             };
             failpoint::hit("stream.read").await;
-            match read {
-                Read::Rows(rows) => self.write(slice, rows, version).await?,
-                Read::TooLarge if slice.len() > 1 => {
-                    let half = slice.split_off(slice.len() / 2);
-                    slices.extend([slice, half]);
+            // A slice in which one row cannot be read, or that is too large, is halved until that root is alone.
+            let reason = match read {
+                Ok(Read::Rows(rows)) => {
+                    self.write(slice, rows, version).await?;
+                    continue;
                 }
-                Read::TooLarge => {
-                    let reason = format!("its rows take more than {READ_BYTES_MAX} bytes");
-                    self.park(slice.into_iter().map(|(key, _)| (key, reason.clone())).collect(), version).await?;
-                }
+                Ok(Read::TooLarge) => format!("its rows take more than {READ_BYTES_MAX} bytes"),
+                Err(unreadable) => unreadable.chain(),
+            };
+            if slice.len() > 1 {
+                let half = slice.split_off(slice.len() / 2);
+                slices.extend([slice, half]);
+            } else {
+                self.park(slice.into_iter().map(|(key, _)| (key, reason.clone())).collect(), version).await?;
             }
         }
         Ok(())
     }
 
-    async fn read(&self, keys: &[Key]) -> Result<(Read, Version)> {
+    /// The rows under these roots. The inner error is `Park`: some row among them cannot be read.
+    async fn read(&self, keys: &[Key]) -> Result<(Result<Read>, Version)> {
         let (mut snapshot, version) = fenced(&self.context, &self.build, &self.fence).await?;
         let plan = &self.context.plan.projections[self.projection];
-        let read =
-            read_rows(&mut snapshot, plan, self.projection, Selection::Keys(keys), &Lookups::default(), READ_BYTES_MAX)
-                .await?;
+        let (selection, lookups) = (Selection::Keys(keys), Lookups::default());
+        let read = read_rows(&mut snapshot, plan, self.projection, selection, &lookups, READ_BYTES_MAX).await;
+        if let Err(error) = &read
+            && error.kind() != Kind::Park
+        {
+            return read.map(|read| (Ok(read), version));
+        }
         snapshot.close().await;
         Ok((read, version))
     }

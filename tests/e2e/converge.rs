@@ -10,6 +10,8 @@ use crate::writer::ops::Kind;
 use crate::writer::{Journal, Writer};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +20,8 @@ const SCHEMAS: u64 = 20;
 /// Of the roots, in percent, that have to change while they are copied.
 const DISTURBED: usize = 5;
 const PACE: Duration = Duration::from_millis(6);
+/// Chunks that are done when the copy is held.
+const HELD_AFTER: u64 = 1;
 /// Transactions that the engine has to follow once it is live.
 const FOLLOWED: u64 = 150;
 
@@ -47,25 +51,37 @@ impl View {
     }
 }
 
-/// Watches the copy of the first collection until it ends.
-async fn watch_copy(world: &World, engine: &mut Engine) -> Window {
+/// Watches the copy of the first collection. After its first chunks the copy is held until the writer has done enough.
+async fn watch_copy(world: &World, engine: &mut Engine, writer: &Writer, release: &Path) -> Window {
     let collection = &world.schema.projections[0].root.field;
-    let copying = |s: &status::Status| s.projections.iter().any(|p| &p.collection == collection && p.phase == "copy");
-    let before = |s: &status::Status| s.projections.iter().any(|p| &p.collection == collection && p.phase == "init");
-    status::wait(&world.job, engine, "the copy to begin", REST, |s| !before(s)).await;
-    let first = View::open(world).await;
-    let mut last = None;
-    loop {
-        let view = View::open(world).await;
-        // Asked after the view was opened: if it is still copying now, it was then.
-        let now = status::wait(&world.job, engine, "a status", REST, |_| true).await;
-        if !copying(&now) {
-            break;
-        }
-        last = Some(view);
+    let begun = |s: &status::Status| {
+        s.projections.iter().any(|p| &p.collection == collection && p.phase == "copy" && p.chunks_done >= HELD_AFTER)
+    };
+    status::wait(&world.job, engine, "the first chunks to be done", REST, begun).await;
+    let mut first = View::open(world).await;
+    let before = first.documents(world).await;
+    let mut last = View::open(world).await;
+    harness::until_true("a disturbance of the copy", REST, || {
+        let kinds = writer.journal().kinds(first.at, Instant::now());
+        harmful(world, &kinds) && kinds.values().sum::<usize>() * 100 >= before.len() * DISTURBED
+    })
+    .await;
+    while compare::changed(&before, &last.documents(world).await) * 100 < before.len() * DISTURBED {
+        assert!(first.at.elapsed() < REST, "the writer changes too few roots");
+        last = View::open(world).await;
     }
-    let last = last.unwrap_or_else(|| panic!("the copy was over before it was seen\n{}", engine.log_tail()));
+    // Asked after the view was opened: what is still copying now was copying then.
+    let now = status::wait(&world.job, engine, "a status", REST, |_| true).await;
+    assert!(begun(&now), "the copy was not held: {now:?}");
+    std::fs::write(release, "").expect("the copy can be released");
     Window { first, last }
+}
+
+/// Deletes, moves to another parent and key changes were among the changes.
+fn harmful(world: &World, kinds: &BTreeMap<Kind, usize>) -> bool {
+    let moved = kinds.contains_key(&Kind::FkMove) || world.schema.tables.iter().all(|t| t.links.is_empty());
+    let rekeyed = kinds.contains_key(&Kind::KeyChange) || kinds.contains_key(&Kind::KeyCase);
+    kinds.contains_key(&Kind::Delete) && moved && rekeyed
 }
 
 /// At least 5% of the roots changed during the copy, and not only in harmless ways.
@@ -77,9 +93,7 @@ async fn assert_disturbed(world: &World, window: &mut Window, journal: &Journal)
     let took = window.last.at - window.first.at;
     let seen = format!("{changed} of {} roots changed in {took:.1?} of copying: {kinds:?}", before.len());
     assert!(changed * 100 >= before.len() * DISTURBED, "the copy was hardly disturbed: {seen}");
-    let moved = kinds.contains_key(&Kind::FkMove) || world.schema.tables.iter().all(|t| t.links.is_empty());
-    let rekeyed = kinds.contains_key(&Kind::KeyChange) || kinds.contains_key(&Kind::KeyCase);
-    assert!(kinds.contains_key(&Kind::Delete) && moved && rekeyed, "the copy was disturbed in harmless ways: {seen}");
+    assert!(harmful(world, &kinds), "the copy was disturbed in harmless ways: {seen}");
     seen
 }
 
@@ -95,8 +109,9 @@ async fn converge(seed: u64, index: u64) -> String {
     let world = World::create(&format!("converge{index}"), seed, index).await;
     let label = world.schema.label.clone();
     let writer = world.write(PACE);
-    let mut engine = world.job.run();
-    let mut window = watch_copy(&world, &mut engine).await;
+    let release = world.job.folder.join("go-on");
+    let mut engine = world.job.command("run").hold("chunk.done", HELD_AFTER as u32, &release).start();
+    let mut window = watch_copy(&world, &mut engine, &writer, &release).await;
     status::wait_live(&world.job, &mut engine, REST).await;
     followed(&writer, &mut engine).await;
     let journal = writer.stop().await;

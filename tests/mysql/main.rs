@@ -2,6 +2,7 @@
 //!
 //! Needs a server that may be written to, in `ROWFOLD_MYSQL_URL` (user with all privileges; databases `rf_mysql_*` are
 //! dropped and made again).
+#![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
 mod definitions;
 mod differential;

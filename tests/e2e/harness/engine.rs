@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A job file on disk, in a folder of its own beside what its engines wrote.
 pub struct Job {
-    folder: PathBuf,
+    pub folder: PathBuf,
     pub file: PathBuf,
     started: AtomicU32,
 }
@@ -40,6 +40,7 @@ impl Job {
             .env("ROWFOLD_MYSQL_URL", servers::mysql_url())
             .env("ROWFOLD_MONGO_URL", servers::mongo_url())
             .env_remove("ROWFOLD_FAILPOINT")
+            .env_remove("ROWFOLD_HOLD")
             .env_remove("ROWFOLD_PLANT")
             .stdin(Stdio::null());
         Call { process, log: self.folder.join(format!("{number:03}-{command}.log")) }
@@ -83,6 +84,11 @@ impl Call {
         self
     }
 
+    /// Holds every task that reaches this point from the `nth` time on, until a file is at `path`.
+    pub fn hold(self, name: &str, nth: u32, path: &std::path::Path) -> Call {
+        self.env("ROWFOLD_HOLD", &format!("{name}:{nth}={}", path.display()))
+    }
+
     /// Stops for ever where the engine reaches this point for the `nth` time.
     pub fn failpoint(self, name: &str, nth: u32) -> Call {
         self.env("ROWFOLD_FAILPOINT", &format!("{name}:{nth}"))
@@ -114,6 +120,10 @@ fn code_of(status: std::process::ExitStatus) -> i32 {
 }
 
 impl Engine {
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }

@@ -18,6 +18,8 @@ pub struct Projection {
 
 #[derive(Clone, Debug)]
 pub struct Status {
+    /// Who runs the job now, as that engine names itself.
+    pub running: Option<String>,
     pub projections: Vec<Projection>,
 }
 
@@ -43,7 +45,11 @@ fn parse(text: &str) -> Option<Status> {
             error: p.get("error").and_then(Value::as_str).map(str::to_owned),
         })
     };
-    Some(Status { projections: value.get("projections")?.as_array()?.iter().map(projection).collect::<Option<_>>()? })
+    let running = value.get("running")?.as_str().map(str::to_owned);
+    Some(Status {
+        running,
+        projections: value.get("projections")?.as_array()?.iter().map(projection).collect::<Option<_>>()?,
+    })
 }
 
 /// One answer; None while there is no build to speak of.
@@ -85,8 +91,11 @@ pub async fn wait(
     }
 }
 
+/// Every projection is live, and it is this engine that runs them.
 pub async fn wait_live(job: &Job, engine: &mut Engine, limit: Duration) -> Status {
-    wait(job, engine, "every projection to be live", limit, |s| s.all_in("live")).await
+    let this = format!("process {} ", engine.process());
+    let runs = |s: &Status| s.running.as_ref().is_some_and(|owner| owner.contains(&this));
+    wait(job, engine, "every projection to be live", limit, |s| s.all_in("live") && runs(s)).await
 }
 
 /// Every projection is live and has applied all that the server has executed by now.
