@@ -203,9 +203,9 @@ async fn range(
             continue;
         };
         let value: Value = serde_json::from_str(json).map_err(|error| format!("order {key}: MySQL's JSON: {error}"))?;
-        match order_differs(document, *key, &value) {
-            None => findings.compared += 1,
-            Some(what) => {
+        match order_matches(document, *key, &value) {
+            Ok(()) => findings.compared += 1,
+            Err(what) => {
                 findings.different += 1;
                 findings.example(format!("order {key}: {what}"));
             }
@@ -228,88 +228,107 @@ fn id(document: &RawDocument) -> Option<i64> {
     }
 }
 
-/// The first difference, as path, expected and found.
-fn order_differs(document: &RawDocument, key: i64, expected: &Value) -> Option<String> {
+/// A field of a document as it is read from bytes: one that stands there twice is seen twice.
+type Element<'a> = bson::error::Result<(&'a bson::raw::CStr, RawBsonRef<'a>)>;
+
+/// Fails with the first difference: path, expected, found.
+fn order_matches(document: &RawDocument, key: i64, expected: &Value) -> Result<(), String> {
     let mut elements = document.iter();
-    match elements.next() {
-        Some(Ok((name, RawBsonRef::Int64(id)))) if name == "_id" && id == key => {}
-        other => return Some(format!("_id: expected the first field and i64:{key}, found {other:?}")),
+    match field(&mut elements, "", "_id")? {
+        RawBsonRef::Int64(id) if id == key => {}
+        other => return Err(differs("_id", format_args!("i64:{key}"), other)),
     }
-    if let Some(what) = node_differs(&ORDER, &mut elements, expected, "") {
-        return Some(what);
-    }
-    match (elements.next(), elements.next()) {
-        (Some(Ok((name, RawBsonRef::Document(_)))), None) if name == "_rf" => None,
-        other => Some(format!("_rf: expected as the last field, found {other:?}")),
+    node_matches(&ORDER, &mut elements, expected, "")?;
+    match field(&mut elements, "", "_rf")? {
+        RawBsonRef::Document(_) => ends(elements, ""),
+        other => Err(differs("_rf", "a document", other)),
     }
 }
 
-fn node_differs<'a>(
+fn node_matches<'a>(
     node: &Node,
-    elements: &mut impl Iterator<Item = bson::error::Result<(&'a bson::raw::CStr, RawBsonRef<'a>)>>,
+    elements: &mut impl Iterator<Item = Element<'a>>,
     expected: &Value,
     path: &str,
-) -> Option<String> {
-    let mut next = |field: &str| match elements.next() {
-        Some(Ok((name, value))) if name == field => Ok(value),
-        other => Err(format!("{path}{field}: expected here, found {other:?}")),
-    };
+) -> Result<(), String> {
     let mut text = String::new();
-    for (field, leaf) in node.fields {
-        let value = match next(field) {
-            Ok(value) => value,
-            Err(what) => return Some(what),
-        };
+    for (name, leaf) in node.fields {
+        let value = field(elements, path, name)?;
         text.clear();
         write_leaf(*leaf, value, &mut text);
-        if expected.get(field).and_then(Value::as_str) != Some(&text) {
-            return Some(format!("{path}{field}: expected {:?}, found {text:?}", expected.get(field)));
+        let expected = expected.get(name).and_then(Value::as_str);
+        if expected != Some(&text) {
+            return Err(differs(&format!("{path}{name}"), expected.unwrap_or("nothing"), &text));
         }
     }
     for nested in node.nested {
-        let value = match next(nested.field) {
-            Ok(value) => value,
-            Err(what) => return Some(what),
-        };
+        let value = field(elements, path, nested.field)?;
         let expected = expected.get(nested.field).unwrap_or(&Value::Null);
         let path = format!("{path}{}", nested.field);
-        let different = match (value, expected) {
-            (RawBsonRef::Null, Value::Null) if !nested.many => None,
+        match (value, expected) {
+            (RawBsonRef::Null, Value::Null) if !nested.many => {}
             (RawBsonRef::Document(document), Value::Object(_)) if !nested.many => {
-                whole_differs(&nested.node, document, expected, &path)
+                whole_matches(&nested.node, document, expected, &path)?;
             }
             (RawBsonRef::Array(array), Value::Array(items)) if nested.many => {
-                array_differs(&nested.node, array, items, &path)
+                array_matches(&nested.node, array, items, &path)?;
             }
-            (found, expected) => Some(format!("{path}: expected {expected}, found {found:?}")),
-        };
-        if different.is_some() {
-            return different;
+            (found, expected) => return Err(differs(&path, expected, found)),
         }
     }
-    None
+    Ok(())
 }
 
-fn whole_differs(node: &Node, document: &RawDocument, expected: &Value, path: &str) -> Option<String> {
+fn whole_matches(node: &Node, document: &RawDocument, expected: &Value, path: &str) -> Result<(), String> {
     let mut elements = document.iter();
-    node_differs(node, &mut elements, expected, &format!("{path}.")).or_else(|| {
-        elements.next().map(|more| format!("{path}: a field too many: {:?}", more.map(|(name, _)| name.as_str())))
-    })
+    let path = format!("{path}.");
+    node_matches(node, &mut elements, expected, &path)?;
+    ends(elements, &path)
 }
 
-fn array_differs(node: &Node, array: &RawArray, expected: &[Value], path: &str) -> Option<String> {
+fn array_matches(node: &Node, array: &RawArray, expected: &[Value], path: &str) -> Result<(), String> {
     let mut items = array.into_iter();
     for (at, expected) in expected.iter().enumerate() {
         let path = format!("{path}.{at}");
-        let different = match items.next() {
-            Some(Ok(RawBsonRef::Document(document))) => whole_differs(node, document, expected, &path),
-            other => Some(format!("{path}: expected {expected}, found {other:?}")),
-        };
-        if different.is_some() {
-            return different;
+        match items.next() {
+            Some(Ok(RawBsonRef::Document(document))) => whole_matches(node, document, expected, &path)?,
+            other => return Err(differs(&path, expected, other)),
         }
     }
-    items.next().map(|more| format!("{path}: an item too many: {more:?}"))
+    items.next().map_or(Ok(()), |more| Err(differs(path, "no more items", more)))
+}
+
+/// The value of the next field, which must have this name.
+fn field<'a>(
+    elements: &mut impl Iterator<Item = Element<'a>>,
+    path: &str,
+    name: &str,
+) -> Result<RawBsonRef<'a>, String> {
+    match elements.next() {
+        Some(Ok((found, value))) if found == name => Ok(value),
+        other => Err(differs(&format!("{path}{name}"), "this field here", name_of(other))),
+    }
+}
+
+fn ends<'a>(mut elements: impl Iterator<Item = Element<'a>>, path: &str) -> Result<(), String> {
+    match elements.next() {
+        None => Ok(()),
+        more => Err(differs(path, "no more fields", name_of(more))),
+    }
+}
+
+fn name_of(element: Option<Element<'_>>) -> String {
+    match element {
+        Some(Ok((name, _))) => format!("the field {}", name.as_str()),
+        Some(Err(error)) => format!("broken BSON: {error}"),
+        None => "the end".to_owned(),
+    }
+}
+
+fn differs(path: &str, expected: impl std::fmt::Display, found: impl std::fmt::Debug) -> String {
+    let short =
+        |text: String| if text.len() > 200 { text.chars().take(200).chain("...".chars()).collect() } else { text };
+    format!("{path}: expected {}, found {}", short(expected.to_string()), short(format!("{found:?}")))
 }
 
 /// As `mapping` tags it. A type that is not the expected one gets no tag of it, and so differs.

@@ -129,13 +129,13 @@ pub async fn run(options: &Options) -> Outcome {
     for counts in try_join_all(writers).await? {
         total.add(counts?);
     }
-    print(&total, start.elapsed());
+    print(&total, options.seed, start.elapsed());
     Ok(())
 }
 
 async fn work(options: Options, number: u64, connections: u64, keys: Keys) -> Outcome<Counts> {
     let conn = servers::mysql(Some(DATABASE)).await?;
-    let mut writer = Writer { conn, random: Random::new(options.seed * 1_000 + number), number, keys };
+    let mut writer = Writer { conn, random: Random::new(options.seed.wrapping_mul(1_000) + number), number, keys };
     writer.conn.query_drop("SET SESSION innodb_lock_wait_timeout = 3").await?;
     let start = Instant::now();
     let pace = (options.rate > 0).then(|| Duration::from_secs_f64(connections as f64 / options.rate as f64));
@@ -351,9 +351,9 @@ impl Counts {
     }
 }
 
-fn print(counts: &Counts, took: Duration) {
+fn print(counts: &Counts, seed: u64, took: Duration) {
     println!(
-        "writer: {} transactions committed in {:.0} s ({:.0} a second), {} rolled back, {} gave way to another",
+        "writer: {} transactions committed in {:.0} s ({:.0} a second), {} rolled back, {} gave way to another, seed {seed}",
         grouped(counts.committed),
         took.as_secs_f64(),
         counts.committed as f64 / took.as_secs_f64(),
