@@ -67,11 +67,11 @@ fn version_of<S: Source, D, R, C>(copy: &Copy<S, D, R, C>, snapshot: &S::Snapsho
 async fn checked_snapshot<S: Source, D, R, C>(copy: &Copy<S, D, R, C>) -> Result<S::Snapshot> {
     let snapshot = copy.source.snapshot().await?;
     if snapshot.server_uuid() != copy.build.server_uuid {
-        return Err(Error::halt("the source became another server during the copy: start again to go on with it"));
+        return Err(Error::retry("the source became another server during the copy"));
     }
     // I6: what is replayed later starts at P0, so a snapshot that lacks some of P0 would lose changes for ever.
     if !copy.build.start.is_subset(snapshot.executed()) {
-        return Err(Error::halt("the source no longer contains the position at which the copy began"));
+        return Err(Error::retry("the source no longer contains the position at which the copy began"));
     }
     Ok(snapshot)
 }

@@ -190,6 +190,14 @@ impl ProjectionPlan {
         self.id.iter().map(|id| self.nodes[0].columns[id.position].kind.clone()).collect()
     }
 
+    /// Whether a table is read for this projection's documents.
+    pub fn reads(&self, table: &TableName) -> bool {
+        self.nodes.iter().any(|node| {
+            let through = node.join.as_ref().and_then(|join| join.through.as_ref());
+            node.table == *table || through.is_some_and(|through| through.table == *table)
+        })
+    }
+
     /// What a read of one node returns, column by column; see [`Layout`].
     pub fn layout(&self, node: usize) -> Layout {
         let plan = &self.nodes[node];
