@@ -100,10 +100,19 @@ impl<N: Snapshot> OpenChunk<N> {
                     self.ranges.push((after, Some(middle)));
                 }
                 None => {
-                    // The range's one root, unless it went away since: then its event removes what is parked here.
-                    let key = copy.source.boundary(copy.projection, after.as_ref(), 1).await?;
+                    let key = self.snapshot.first_key(copy.projection, after.as_ref(), up_to.as_ref()).await?;
+                    // What could not be read then belongs to no root: an orphan.
                     let Some(key) = key else { continue };
-                    return Ok(Some(Part::Unreadable(key, reason)));
+                    let alone = Selection::Keys(std::slice::from_ref(&key));
+                    let plan = &copy.plan.projections[copy.projection];
+                    return match read_rows(&mut self.snapshot, plan, copy.projection, alone, &copy.lookups, bytes_max)
+                        .await
+                    {
+                        Ok(Read::Rows(rows)) => Ok(Some(Part::Rows(rows))),
+                        Ok(Read::TooLarge) => Ok(Some(Part::Unreadable(key, reason))),
+                        Err(error) if error.kind() == Kind::Park => Ok(Some(Part::Unreadable(key, error.chain()))),
+                        Err(error) => Err(error),
+                    };
                 }
             }
         }

@@ -262,7 +262,7 @@ fn write_id_value(writer: &mut BsonWriter, name: &str, value: &Value, kind: &Col
                 {
                     writer.string(name, &civil.datetime_text(*fsp));
                 }
-                (_, Some(unix_ms)) if civil.micros % 1000 == 0 => writer.date(name, unix_ms),
+                (_, Some(unix_ms)) if civil.micros.is_multiple_of(1000) => writer.date(name, unix_ms),
                 _ => writer.string(name, &civil.datetime_text(6)),
             }
         }
@@ -287,3 +287,6 @@ pub fn parse_decimal(text: &str) -> Option<(i128, u8)> {
     }
     Some((sign * number, u8::try_from(fraction.len()).ok()?))
 }
+
+#[cfg(test)]
+mod tests;
