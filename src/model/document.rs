@@ -98,6 +98,11 @@ impl BsonWriter {
         self.bytes.extend_from_slice(value);
     }
 
+    /// Elements that are already encoded, one after the other.
+    pub fn raw_elements(&mut self, elements: &[u8]) {
+        self.bytes.extend_from_slice(elements);
+    }
+
     /// null.
     pub fn null(&mut self, name: &str) {
         self.element(0x0a, name);

@@ -4,7 +4,7 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, doc};
 use rowfold::error::Kind;
 use rowfold::model::plan::IndexPlan;
-use rowfold::ports::{CollectionState, DocumentStore, WriteReport};
+use rowfold::ports::{CollectionState, DocumentStore, Write, WriteReport};
 
 use super::{Bench, delete, document, put, v};
 
@@ -52,6 +52,29 @@ async fn only_what_is_not_older_lands() {
         }
     }
     assert_eq!(bench.count("orders").await, 0);
+    bench.plain.drop().await.expect("gone");
+}
+
+/// A map would hide a field that is stored twice, so the bytes are compared.
+#[tokio::test]
+async fn what_is_stored_is_what_was_sent_byte_for_byte() {
+    let bench = Bench::new("bytes").await;
+    for (at, id) in ids().into_iter().enumerate() {
+        for likely_new in [false, true] {
+            let version = 10 + at as i64;
+            let sent = put(doc! {"_id": id.clone(), "b": [1, {"c": 2}], "a": null}, version, likely_new);
+            let Write::Put { document, .. } = &sent else { unreachable!() };
+            let expected = document.bytes.clone();
+            for attempt in ["created", "replaced"] {
+                let report = bench.target.write("orders", v(version), LATER, std::slice::from_ref(&sent)).await;
+                assert_eq!(report.expect("written"), WriteReport::default());
+                let raw = bench.plain.collection::<bson::RawDocumentBuf>("orders");
+                let stored = raw.find_one(doc! {"_id": id.clone()}).await.expect("an answer").expect("there");
+                assert_eq!(stored.as_bytes(), expected, "{attempt}, likely new: {likely_new}, {id}");
+            }
+            bench.target.write("orders", v(version), LATER, &[delete(id.clone())]).await.expect("deleted");
+        }
+    }
     bench.plain.drop().await.expect("gone");
 }
 

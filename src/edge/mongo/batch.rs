@@ -28,6 +28,8 @@ const STATEMENTS_MAX: usize = 100_000;
 /// Stands in the error of a create that came too late.
 pub(super) const DEADLINE_TEXT: &str = "rowfold: the write deadline has passed, and the _id is of type ";
 
+const NAME: &[u8] = b"_id\0";
+
 /// An `_id` as it lies in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IdBytes<'a> {
@@ -38,7 +40,6 @@ pub(super) struct IdBytes<'a> {
 impl<'a> IdBytes<'a> {
     /// The first element of a document, which has to be its `_id`.
     pub(super) fn of(document: &'a [u8]) -> Result<Self> {
-        const NAME: &[u8] = b"_id\0";
         let broken = || Error::halt("a document that was to be written does not begin with `_id`");
         let raw = RawDocument::from_bytes(document).map_err(|_| broken())?;
         let first = raw.iter_elements().next().and_then(Result::ok).ok_or_else(broken)?;
@@ -53,6 +54,11 @@ impl<'a> IdBytes<'a> {
     /// Writes it under a name.
     pub(super) fn write(&self, writer: &mut BsonWriter, name: &str) {
         writer.raw_element(self.tag, name, self.value);
+    }
+
+    /// The elements that follow it in the document it was taken from.
+    fn rest_of<'d>(&self, document: &'d [u8]) -> &'d [u8] {
+        &document[4 + 1 + NAME.len() + self.value.len()..document.len() - 1]
     }
 
     fn len(&self) -> usize {
@@ -154,7 +160,7 @@ fn write_statement(writer: &mut BsonWriter, frame: &Frame<'_>, statement: &State
             write_guard(writer, id, frame.version);
             writer.begin_array("u");
             writer.begin_document("0");
-            write_create(writer, document, frame.create_until_ms);
+            write_create(writer, id.rest_of(document), frame.create_until_ms);
             writer.end();
             writer.end();
             writer.boolean("upsert", true);
@@ -179,8 +185,10 @@ fn write_guard(writer: &mut BsonWriter, id: &IdBytes<'_>, version: i64) {
     writer.end();
 }
 
-/// `{$replaceWith: {$cond: [{$lt: ["$$NOW", until]}, {$literal: document}, {$toInt: {$concat: [TEXT, {$type: "$_id"}]}}]}}`
-fn write_create(writer: &mut BsonWriter, document: &[u8], until_ms: i64) {
+/// `{$replaceWith: {$cond: [{$lt: ["$$NOW", until]}, {$literal: document}, {$toInt: {$concat: [TEXT, {$type: "$_id"}]}}]}}`,
+/// the document without its `_id`: the server takes that from the guard and puts it first. Given it twice, some servers
+/// store it twice (FerretDB 2.7 on DocumentDB).
+fn write_create(writer: &mut BsonWriter, fields: &[u8], until_ms: i64) {
     writer.begin_document("$replaceWith");
     writer.begin_array("$cond");
     writer.begin_document("0");
@@ -190,7 +198,9 @@ fn write_create(writer: &mut BsonWriter, document: &[u8], until_ms: i64) {
     writer.end();
     writer.end();
     writer.begin_document("1");
-    writer.raw_document("$literal", document);
+    writer.begin_document("$literal");
+    writer.raw_elements(fields);
+    writer.end();
     writer.end();
     writer.begin_document("2");
     writer.begin_document("$toInt");
@@ -222,7 +232,7 @@ mod tests {
         let built = command(&frame(), &[Statement::Create { id, document: &document }]).expect("a command");
         let read = bson::Document::try_from(&built).expect("valid BSON");
         let fails = doc! {"$toInt": {"$concat": [DEADLINE_TEXT, {"$type": "$_id"}]}};
-        let whole = doc! {"$literal": {"_id": {"r": 1, "n": "x"}, "a": 1}};
+        let whole = doc! {"$literal": {"a": 1}};
         let until = Bson::DateTime(bson::DateTime::from_millis(1_000));
         let expected = doc! {
             "update": "orders",
