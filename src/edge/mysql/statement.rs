@@ -191,9 +191,7 @@ impl Tokens<'_> {
                 Some("INDEX") => self.find(2, &["ON"]).map_or(Vec::new(), |at| one(at + 1, Unlogged::Definition)),
                 _ => Vec::new(),
             },
-            Some("RENAME") if self.is(1, "TABLE") || self.is(1, "TABLES") => {
-                on(self.names_in(2..end), Unlogged::Definition)
-            }
+            Some("RENAME") if self.is(1, "TABLE") || self.is(1, "TABLES") => on(self.renames(), Unlogged::Rows),
             Some("ALTER") => {
                 self.alter().into_iter().map(|(table, what)| Effect { on: Target::Table(table), what }).collect()
             }
@@ -224,6 +222,20 @@ impl Tokens<'_> {
         }
     }
 
+    /// RENAME TABLE: a name that is given to another table holds that one's rows now, and a name that is given up holds
+    /// none, or those of a table that is created later.
+    fn renames(&self) -> Vec<TableName> {
+        let mut found = Vec::new();
+        let mut at = 2;
+        while let Some((from, next)) = self.table(at) {
+            found.push(from);
+            let Some((to, next)) = self.table(self.skip(next, &["TO"])) else { break };
+            found.push(to);
+            at = next + 1;
+        }
+        found
+    }
+
     /// ALTER TABLE: the table itself, and those it is renamed to or exchanged with.
     fn alter(&self) -> Vec<(TableName, Unlogged)> {
         let at = self.skip(1, &["ONLINE", "OFFLINE", "IGNORE"]);
@@ -243,9 +255,10 @@ impl Tokens<'_> {
                 Some("WITH") if follows("TABLE") => {
                     found.extend(self.table(at + 2).map(|(table, _)| (table, Unlogged::Rows)));
                 }
-                Some("RENAME") => {
+                Some("RENAME") if !["COLUMN", "INDEX", "KEY"].iter().any(|word| follows(word)) => {
+                    what = Unlogged::Rows;
                     let to = self.skip(at + 1, &["TO", "AS"]);
-                    found.extend(self.table(to).map(|(table, _)| (table, Unlogged::Definition)));
+                    found.extend(self.table(to).map(|(table, _)| (table, Unlogged::Rows)));
                 }
                 _ => {}
             }

@@ -29,21 +29,16 @@ fn definitions_and_rows() {
     assert_effects("DROP DATABASE IF EXISTS `x`", &[("x.*", Rows)]);
     assert_effects("DROP TEMPORARY TABLE a", &[]);
     assert_effects(
-        "/* gh-ost */ RENAME TABLE a TO `b`, c TO d",
-        &[
-            ("shop.a", Definition),
-            ("shop.TO", Definition),
-            ("shop.b", Definition),
-            ("shop.c", Definition),
-            ("shop.TO", Definition),
-            ("shop.d", Definition),
-        ],
+        "/* gh-ost */ RENAME TABLE a TO `x`.`b`, `to` TO d",
+        &[("shop.a", Rows), ("x.b", Rows), ("shop.to", Rows), ("shop.d", Rows)],
     );
     assert_effects("ALTER TABLE a ADD COLUMN `tag` INT DEFAULT 5", &[("shop.a", Definition)]);
     assert_effects("alter table `a``b` drop partition p0", &[("shop.a`b", Rows)]);
     assert_effects("ALTER TABLE a EXCHANGE PARTITION p WITH TABLE x.b", &[("shop.a", Rows), ("x.b", Rows)]);
     assert_effects("ALTER TABLE a IMPORT TABLESPACE", &[("shop.a", Rows)]);
-    assert_effects("ALTER TABLE a RENAME TO b", &[("shop.a", Definition), ("shop.b", Definition)]);
+    assert_effects("ALTER TABLE a RENAME TO b", &[("shop.a", Rows), ("shop.b", Rows)]);
+    assert_effects("ALTER TABLE a RENAME x.b", &[("shop.a", Rows), ("x.b", Rows)]);
+    assert_effects("ALTER TABLE a RENAME INDEX b TO c", &[("shop.a", Definition)]);
     assert_effects("ALTER DATABASE x CHARACTER SET latin1", &[]);
     assert_effects("CREATE TABLE IF NOT EXISTS x.a (id int)", &[("x.a", Definition)]);
     assert_effects("CREATE UNIQUE INDEX i ON a (b)", &[("shop.a", Definition)]);
