@@ -3,6 +3,8 @@
 //! Owns: finding or making the build of each projection, refusing what cannot be gone on with, dropping strays, and
 //! renaming in a way that a crash can be resumed from. Does not own: phases (`logic::lifecycle`).
 
+use std::time::Duration;
+
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::logic::lifecycle::{move_to, moved};
@@ -12,6 +14,10 @@ use crate::model::plan::ProjectionPlan;
 use crate::model::position::GtidSet;
 use crate::ops::ownership::Ownership;
 use crate::ports::{Clock, CollectionState, DocumentStore, RecordStore, Source};
+
+/// How long a transaction may stand in the binlog before a SELECT sees it. Semi-synchronous replication holds it back
+/// for up to 10 s by default.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(12);
 
 /// The build of every projection, in the plan's order, all saved under this owner. Refuses before it writes.
 pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
@@ -110,8 +116,9 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     let name = build.collection.clone();
     if build.mapping != projection.mapping {
         return Err(Error::config(format!(
-            "E-NEEDS-REBUILD: the mapping of {name} is not the one that its documents were built with; undo the change, \
-             or run with --start-over to drop the documents and copy again"
+            "E-NEEDS-REBUILD: the mapping of {name} is not the one that its documents were built with; undo the change \
+             (a column that was added to a table: list it under exclude), or run with --start-over to drop the documents \
+             and copy again"
         )));
     }
     build.owner_epoch = epoch;
@@ -126,7 +133,11 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
         return Ok(build);
     }
     let applied = engine.records.checkpoint(&build).await?.map_or_else(|| build.start.clone(), |stored| stored.applied);
-    if !applied.is_subset(&state.executed) {
+    // A transaction that marks nothing is passed without a fence, perhaps before it is visible: give it time to be.
+    let lags = !applied.is_subset(&state.executed) && build.server_uuid == state.server_uuid;
+    if lags && engine.source.wait_for(&applied, VISIBLE_WITHIN).await? {
+        tracing::debug!(collection = %name, "waited for transactions to become visible in the source");
+    } else if !applied.is_subset(&state.executed) {
         let missing = applied.minus(&state.executed);
         return Err(Error::config(format!(
             "E-SOURCE-CHANGED: the source (server_uuid {}) lacks transactions that {name} contains ({missing}): it is not \

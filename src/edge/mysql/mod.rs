@@ -173,11 +173,18 @@ impl Source for MySqlSource {
         let definitions = self.definitions().await?;
         for used in &self.plan.tables {
             let Some(table) = definitions.tables.iter().find(|table| table.name == used.name) else {
-                return Err(Error::halt(format!("table {} is gone from {}", used.name, self.server.place())));
+                return Err(Error::halt(format!(
+                    "table {} is gone from {}; bring it back or take it out of the job, then run with --start-over",
+                    used.name,
+                    self.server.place()
+                )));
             };
             for column in &used.columns {
                 let Some(position) = table.column(&column.name) else {
-                    return Err(Error::halt(format!("column {} is gone from {}; rebuild", column.name, used.name)));
+                    return Err(Error::halt(format!(
+                        "column {} is gone from {}; take it out of the job where that names it, then run with --start-over",
+                        column.name, used.name
+                    )));
                 };
                 let now = &table.columns[position];
                 if (&now.kind, &now.declared, &now.collation) != (&column.kind, &column.declared, &column.collation) {
