@@ -44,8 +44,13 @@ impl Pool {
     ) -> Result<Assembled> {
         let (send, receive) = oneshot::channel();
         self.threads.spawn(move || {
+            // A panic in a pool's job would end the process; it has to become an error instead.
+            let assembled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                assemble(&plan.projections[projection], &rows, version, build)
+            }));
+            let assembled = assembled.unwrap_or_else(|_| Err(Error::halt("assembling documents panicked")));
             // Nobody waits any more when the engine is stopping: then the result is not needed.
-            let _ = send.send(assemble(&plan.projections[projection], &rows, version, build));
+            let _ = send.send(assembled);
         });
         receive.await.map_err(|_| Error::halt("assembling documents panicked"))?
     }

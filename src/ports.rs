@@ -129,6 +129,14 @@ pub trait Snapshot: Send + 'static {
         up_to: Option<&Key>,
     ) -> impl Future<Output = Result<Option<Key>>> + Send;
 
+    /// The first root key of the range `after < key <= up_to`, or `None` if it is empty. Ignores the root's filter.
+    fn first_key(
+        &mut self,
+        projection: usize,
+        after: Option<&Key>,
+        up_to: Option<&Key>,
+    ) -> impl Future<Output = Result<Option<Key>>> + Send;
+
     /// Ends the snapshot and gives the connection back.
     fn close(self) -> impl Future<Output = ()> + Send;
 }

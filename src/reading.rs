@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::logic::assembly::{HeldRows, NodeRows, RowSet};
 use crate::logic::grouping::encode_key;
 use crate::model::plan::{JoinPlan, ProjectionPlan, Shape};
@@ -123,8 +123,12 @@ impl Lookups {
                 continue;
             }
             // An estimate can be far off: then the rows are asked for by key, as those of a large table are.
-            let Selected::Rows(batch) = snapshot.select(projection, node, Selection::All, left).await? else {
-                continue;
+            let batch = match snapshot.select(projection, node, Selection::All, left).await {
+                Ok(Selected::Rows(batch)) => batch,
+                Ok(Selected::TooLarge) => continue,
+                // One row that cannot be read: it parks the documents that show it, when they are read by key.
+                Err(error) if error.kind() == Kind::Park => continue,
+                Err(error) => return Err(error),
             };
             // The index by key takes about as much again.
             left = left.saturating_sub(batch.get_array_memory_size() * 2);

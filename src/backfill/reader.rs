@@ -67,11 +67,11 @@ fn version_of<S: Source, D, R, C>(copy: &Copy<S, D, R, C>, snapshot: &S::Snapsho
 async fn checked_snapshot<S: Source, D, R, C>(copy: &Copy<S, D, R, C>) -> Result<S::Snapshot> {
     let snapshot = copy.source.snapshot().await?;
     if snapshot.server_uuid() != copy.build.server_uuid {
-        return Err(Error::halt("the source became another server during the copy: start again to go on with it"));
+        return Err(Error::retry("the source became another server during the copy"));
     }
     // I6: what is replayed later starts at P0, so a snapshot that lacks some of P0 would lose changes for ever.
     if !copy.build.start.is_subset(snapshot.executed()) {
-        return Err(Error::halt("the source no longer contains the position at which the copy began"));
+        return Err(Error::retry("the source no longer contains the position at which the copy began"));
     }
     Ok(snapshot)
 }
@@ -100,10 +100,19 @@ impl<N: Snapshot> OpenChunk<N> {
                     self.ranges.push((after, Some(middle)));
                 }
                 None => {
-                    // The range's one root, unless it went away since: then its event removes what is parked here.
-                    let key = copy.source.boundary(copy.projection, after.as_ref(), 1).await?;
+                    let key = self.snapshot.first_key(copy.projection, after.as_ref(), up_to.as_ref()).await?;
+                    // What could not be read then belongs to no root: an orphan.
                     let Some(key) = key else { continue };
-                    return Ok(Some(Part::Unreadable(key, reason)));
+                    let alone = Selection::Keys(std::slice::from_ref(&key));
+                    let plan = &copy.plan.projections[copy.projection];
+                    return match read_rows(&mut self.snapshot, plan, copy.projection, alone, &copy.lookups, bytes_max)
+                        .await
+                    {
+                        Ok(Read::Rows(rows)) => Ok(Some(Part::Rows(rows))),
+                        Ok(Read::TooLarge) => Ok(Some(Part::Unreadable(key, reason))),
+                        Err(error) if error.kind() == Kind::Park => Ok(Some(Part::Unreadable(key, error.chain()))),
+                        Err(error) => Err(error),
+                    };
                 }
             }
         }

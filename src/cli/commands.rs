@@ -42,7 +42,7 @@ pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Sh
     match outcome? {
         Outcome::Done(summaries) => {
             for summary in &summaries {
-                print!("{}", summary_text(summary, seconds));
+                super::show(format_args!("{}", summary_text(summary, seconds)));
             }
             warn_of_zero_dates(&progress);
             Ok(DONE)
@@ -83,17 +83,17 @@ fn owner(clock: &impl Clock) -> String {
 pub(super) async fn check(job: &Path) -> Result<u8> {
     let connected = connect::connect(job).await?;
     let plan = &connected.plan;
-    println!("job {}: ready", plan.name);
+    super::show(format_args!("job {}: ready\n", plan.name));
     for (at, projection) in plan.projections.iter().enumerate() {
         use crate::ports::Source;
         let (roots, bytes) = connected.source.size_estimate(at).await?;
         let rows = crate::logic::chunks::rows_per_chunk(connected.settings.backfill.chunk_bytes, bytes);
-        println!(
-            "  {}: about {roots} documents from {} tables, {bytes} source bytes each, {} chunks of {rows} rows",
+        super::show(format_args!(
+            "  {}: about {roots} documents from {} tables, {bytes} source bytes each, {} chunks of {rows} rows\n",
             projection.collection,
             projection.nodes.len(),
             roots.div_ceil(rows).max(1),
-        );
+        ));
     }
     Ok(DONE)
 }

@@ -19,8 +19,6 @@ use crate::ports::{CollectionState, DocumentStore, RecordStore};
 const SERVER_ID_EVERY: Duration = Duration::from_millis(500);
 /// See [`SERVER_ID_EVERY`].
 const SERVER_ID_TRIES: u32 = 20;
-/// An engine that told its state this recently is alive.
-const SILENT_AFTER: Duration = Duration::from_secs(2);
 
 /// A job that may run, with its servers.
 pub(super) struct Connected {
@@ -100,7 +98,7 @@ async fn prove_patiently(loaded: &Loaded) -> Result<(Option<JobPlan>, Vec<Proble
             return Ok((plan, problems));
         }
         left -= 1;
-        if let Some(owner) = running(loaded).await {
+        if let Some(owner) = running(loaded, SERVER_ID_EVERY * (SERVER_ID_TRIES - 1 - left)).await {
             return Err(Error::config(format!(
                 "E-LEASE: job {} is being run by another engine ({owner}); stop that one first",
                 loaded.settings.name
@@ -113,11 +111,12 @@ async fn prove_patiently(loaded: &Loaded) -> Result<(Option<JobPlan>, Vec<Proble
     }
 }
 
-/// Who runs the job now, if somebody does.
-async fn running(loaded: &Loaded) -> Option<String> {
+/// Who runs the job now, if somebody does: who told its state since we began to wait. The last word of an engine that
+/// has just ended is recent too, but it is not renewed.
+async fn running(loaded: &Loaded, waited: Duration) -> Option<String> {
     let target = MongoTarget::connect(&loaded.settings.target).await.ok()?;
     let (word, age) = target.status(&loaded.settings.name).await.ok()??;
-    (age < SILENT_AFTER).then_some(word.owner)
+    (age < waited).then_some(word.owner)
 }
 
 /// The target of a job file, whatever else is wrong with it.

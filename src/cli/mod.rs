@@ -115,7 +115,7 @@ pub async fn run(cli: Cli, shutdown: Shutdown) -> ExitCode {
         Command::Preview(args) => preview::run(&args.job, args.count, args.projection.as_deref()).await,
         Command::Status(args) => status::run(&args.job, args.json, args.watch, &shutdown).await,
         Command::Schema => {
-            println!("{}", crate::config::json_schema());
+            show(format_args!("{}\n", crate::config::json_schema()));
             Ok(DONE)
         }
     };
@@ -126,6 +126,12 @@ pub async fn run(cli: Cli, shutdown: Shutdown) -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// Prints a result. A reader that has had enough (`| head`) is no failure.
+fn show(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_fmt(text);
 }
 
 fn exit_code(error: &Error) -> u8 {

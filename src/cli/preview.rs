@@ -46,7 +46,7 @@ pub(super) async fn run(job: &Path, count: u64, only: Option<&str>) -> Result<u8
             let document = bson::Document::from_reader(&document.bytes[..])
                 .map_err(|error| Error::halt("a document was not built as BSON").because(error))?;
             let json = bson::Bson::Document(document).into_relaxed_extjson();
-            println!("{}", serde_json::to_string_pretty(&json).unwrap_or_default());
+            super::show(format_args!("{}\n", serde_json::to_string_pretty(&json).unwrap_or_default()));
         }
         for (_, reason) in assembled.parked {
             eprintln!("{}: one document would be parked: {reason}", projection.collection);

@@ -55,13 +55,13 @@ pub(super) async fn run(job: &Path, json: bool, watch: bool, shutdown: &Shutdown
     loop {
         let status = read(&name, &target).await?;
         if json {
-            println!("{}", serde_json::to_string(&status).unwrap_or_default());
+            super::show(format_args!("{}\n", serde_json::to_string(&status).unwrap_or_default()));
         } else {
             if watch {
                 // Clears the terminal and goes to its first line.
-                print!("\x1b[2J\x1b[H");
+                super::show(format_args!("\x1b[2J\x1b[H"));
             }
-            print!("{}", text(&status));
+            super::show(format_args!("{}", text(&status)));
         }
         if status.projections.is_empty() {
             return Ok(FAILED);

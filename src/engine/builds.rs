@@ -3,6 +3,8 @@
 //! Owns: finding or making the build of each projection, refusing what cannot be gone on with, dropping strays, and
 //! renaming in a way that a crash can be resumed from. Does not own: phases (`logic::lifecycle`).
 
+use std::time::Duration;
+
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::logic::lifecycle::{move_to, moved};
@@ -13,13 +15,18 @@ use crate::model::position::GtidSet;
 use crate::ops::ownership::Ownership;
 use crate::ports::{Clock, CollectionState, DocumentStore, RecordStore, Source};
 
+/// How long a transaction may stand in the binlog before a SELECT sees it. Semi-synchronous replication holds it back
+/// for up to 10 s by default.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(12);
+
 /// The build of every projection, in the plan's order, all saved under this owner. Refuses before it writes.
 pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     engine: &Engine<S, D, R, C>,
-    epoch: i64,
+    ownership: &Ownership,
     state: &SourceState,
     start_over: bool,
 ) -> Result<Vec<BuildRecord>> {
+    let epoch = ownership.lease().epoch;
     let stored = engine.records.builds(None).await?;
     let mut builds = Vec::new();
     for projection in &engine.plan.projections {
@@ -40,22 +47,31 @@ pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Cloc
                 {
                     return Err(target_busy(&projection.collection));
                 }
-                fresh(engine, projection, number, epoch)
+                // A late write of the build before, if there is one, must not look newer than the new build's.
+                let version_epoch = newest.map_or(Some(0), |build| build.version_epoch.checked_add(1));
+                let version_epoch =
+                    version_epoch.ok_or_else(|| Error::config("this collection was begun anew too often"))?;
+                BuildRecord { version_epoch, ..fresh(engine, projection, number, epoch) }
             }
         });
     }
     // From here on it writes.
     if start_over {
         for build in stored.iter().filter(|build| build.job == engine.plan.name) {
-            discard(engine, build, epoch).await?;
+            discard(engine, build, ownership).await?;
         }
     }
     for build in &builds {
         // First of all: this also takes the build's other records away from earlier owners.
         engine.records.save_build(build).await?;
-        drop_strays(engine, build).await?;
+        drop_strays(engine, build, ownership).await?;
     }
     Ok(builds)
+}
+
+/// Collections are dropped and renamed only while the lease lasts: no deadline on the server stops us later.
+fn still_ours<S, D, R, C: Clock>(engine: &Engine<S, D, R, C>, ownership: &Ownership) -> Result<()> {
+    ownership.create_until_ms(engine.clock.monotonic_ms()).map(|_| ())
 }
 
 fn target_busy(collection: &str) -> Error {
@@ -100,8 +116,9 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     let name = build.collection.clone();
     if build.mapping != projection.mapping {
         return Err(Error::config(format!(
-            "E-NEEDS-REBUILD: the mapping of {name} is not the one that its documents were built with; undo the change, \
-             or run with --start-over to drop the documents and copy again"
+            "E-NEEDS-REBUILD: the mapping of {name} is not the one that its documents were built with; undo the change \
+             (a column that was added to a table: list it under exclude), or run with --start-over to drop the documents \
+             and copy again"
         )));
     }
     build.owner_epoch = epoch;
@@ -116,7 +133,11 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
         return Ok(build);
     }
     let applied = engine.records.checkpoint(&build).await?.map_or_else(|| build.start.clone(), |stored| stored.applied);
-    if !applied.is_subset(&state.executed) {
+    // A transaction that marks nothing is passed without a fence, perhaps before it is visible: give it time to be.
+    let lags = !applied.is_subset(&state.executed) && build.server_uuid == state.server_uuid;
+    if lags && engine.source.wait_for(&applied, VISIBLE_WITHIN).await? {
+        tracing::debug!(collection = %name, "waited for transactions to become visible in the source");
+    } else if !applied.is_subset(&state.executed) {
         let missing = applied.minus(&state.executed);
         return Err(Error::config(format!(
             "E-SOURCE-CHANGED: the source (server_uuid {}) lacks transactions that {name} contains ({missing}): it is not \
@@ -133,12 +154,12 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
         )));
     }
     if build.server_uuid != state.server_uuid {
-        tracing::warn!(collection = %name, server_uuid = %state.server_uuid, "the source is another server with the same history; versions go on in a new epoch");
-        build.server_uuid = state.server_uuid.clone();
-        build.version_epoch = build
-            .version_epoch
-            .checked_add(1)
-            .ok_or_else(|| Error::halt("too many changes of the source server: run with --start-over"))?;
+        // A read may have contained transactions that the other server never got; which, nobody knows.
+        return Err(Error::config(format!(
+            "E-SOURCE-CHANGED: the source is now the server {}, the documents of {name} were read from {}; go back to that \
+             one, or run with --start-over to copy from this one",
+            state.server_uuid, build.server_uuid
+        )));
     }
     let renaming = match &build.renaming {
         Some(from) => engine.documents.collection_state(from).await? != CollectionState::Missing,
@@ -157,11 +178,13 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
 async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     engine: &Engine<S, D, R, C>,
     build: &BuildRecord,
+    ownership: &Ownership,
 ) -> Result<()> {
     for stray in &build.strays {
         let in_use = *stray == build.stored_in || build.renaming.as_ref() == Some(stray) || *stray == build.collection;
         if !in_use && engine.documents.collection_state(stray).await? != CollectionState::Missing {
             tracing::info!(collection = %stray, "dropping a collection that a late write left behind");
+            still_ours(engine, ownership)?;
             engine.documents.drop_collection(stray).await?;
         }
     }
@@ -172,14 +195,15 @@ async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
 async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     engine: &Engine<S, D, R, C>,
     build: &BuildRecord,
-    epoch: i64,
+    ownership: &Ownership,
 ) -> Result<()> {
     tracing::info!(collection = %build.collection, build = build.number, "dropping the build to start over");
     let mut build = build.clone();
-    build.owner_epoch = epoch;
+    build.owner_epoch = ownership.lease().epoch;
     for name in build.strays.iter().chain([&build.stored_in]).chain(&build.renaming) {
         // The readers' name is ours only once the build was published under it.
         if *name != build.collection || build.phase >= Phase::Publish {
+            still_ours(engine, ownership)?;
             engine.documents.drop_collection(name).await?;
         }
     }
@@ -191,6 +215,7 @@ async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
 pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
     engine: &Engine<S, D, R, C>,
     mut build: BuildRecord,
+    ownership: &Ownership,
     from: &str,
     to: &str,
 ) -> Result<BuildRecord> {
@@ -206,6 +231,7 @@ pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock
     }
     let from_state = engine.documents.collection_state(from).await?;
     let to_state = engine.documents.collection_state(to).await?;
+    still_ours(engine, ownership)?;
     match (from_state, to_state) {
         (CollectionState::Missing, CollectionState::Missing) => {
             return Err(Error::halt(format!("neither {from} nor {to} exists; run with --start-over to copy again")));

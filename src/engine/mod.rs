@@ -13,12 +13,12 @@ use std::time::Duration;
 use crate::assembling::Pool;
 use crate::backfill;
 use crate::config::Settings;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::logic::backoff;
 use crate::logic::lifecycle::{Command, Done, after, next};
 use crate::model::build::{BuildRecord, CheckpointRecord, Phase};
 use crate::model::change::SourceState;
-use crate::model::plan::JobPlan;
+use crate::model::plan::{IndexPlan, JobPlan};
 use crate::model::position::GtidSet;
 use crate::ops::failpoint;
 use crate::ops::ownership::Ownership;
@@ -100,7 +100,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let mut failing_since_ms = self.clock.monotonic_ms();
         let mut start_over = start_over;
         loop {
-            let began_ms = self.clock.monotonic_ms();
+            let progress = self.durable_progress();
             let error = match self.session(mode, &mut start_over, shutdown).await {
                 Ok(Outcome::Interrupted { live: false }) => {
                     return Ok(Outcome::Interrupted { live: self.was_live().await? });
@@ -109,7 +109,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                 Err(error) => error,
             };
             let now_ms = self.clock.monotonic_ms();
-            if now_ms - began_ms > RETRY_FOR.as_millis() as u64 / 10 {
+            if self.durable_progress() > progress {
                 failures = 0;
                 failing_since_ms = now_ms;
             }
@@ -126,6 +126,12 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                 () = shutdown.requested() => return Err(error),
             }
         }
+    }
+
+    /// Grows with every chunk, document and transaction that was made durable.
+    fn durable_progress(&self) -> u64 {
+        let progress = &self.progress;
+        [&progress.documents, &progress.transactions, &progress.reread].map(Progress::get).iter().sum()
     }
 
     /// Whether every projection is live by the records, for a session that was stopped before it looked.
@@ -149,8 +155,10 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         {
             builds::note_halt(self, &ownership, &error.chain()).await;
         }
-        if outcome.is_ok() || outcome.as_ref().is_err_and(|error| error.kind() == Kind::Config) {
-            self.records.release_lease(&ownership.lease()).await?;
+        if outcome.is_ok()
+            && let Err(error) = self.records.release_lease(&ownership.lease()).await
+        {
+            tracing::warn!(error = %error.chain(), "the lease could not be given back; it will run out");
         }
         outcome
     }
@@ -163,9 +171,8 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         ownership: &Arc<Ownership>,
         shutdown: &Shutdown,
     ) -> Result<Outcome> {
-        let epoch = ownership.lease().epoch;
         let state = self.source.state().await?;
-        let mut builds = builds::prepare(self, epoch, &state, *start_over).await?;
+        let mut builds = builds::prepare(self, ownership, &state, *start_over).await?;
         *start_over = false;
         for (projection, build) in builds.iter_mut().enumerate() {
             match self.bring_forward(projection, build.clone(), ownership, shutdown).await? {
@@ -198,7 +205,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                     Done::Started { start: state.executed, server_uuid: state.server_uuid }
                 }
                 Command::Rename { from, to } => {
-                    build = builds::rename(self, build, &from, &to).await?;
+                    build = builds::rename(self, build, ownership, &from, &to).await?;
                     continue;
                 }
                 Command::Copy => match self.copy(projection, &build, shutdown).await? {
@@ -211,8 +218,12 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                 },
                 Command::Advance => Done::Renamed,
                 Command::BuildIndexes => {
-                    let indexes = &self.plan.projections[projection].indexes;
-                    self.documents.create_indexes(&build.stored_in, indexes).await?;
+                    // Unique ones come when the build has caught up: until then two documents may be of two moments.
+                    let indexes = self.indexes_of(projection, false);
+                    tokio::select! {
+                        built = self.documents.create_indexes(&build.stored_in, &indexes) => built?,
+                        () = shutdown.requested() => return Ok(None),
+                    }
                     Done::Indexed
                 }
                 Command::Follow { .. } => return Ok(Some(build)),
@@ -299,7 +310,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
                 }
                 Paused::CaughtUp(projections) => {
                     for projection in projections {
-                        let build = self.publish(builds[projection].clone()).await?;
+                        let build = self.publish(projection, builds[projection].clone(), ownership).await?;
                         follower.replace_build(projection, build.clone());
                         builds[projection] = build;
                         waiting.retain(|at| *at != projection);
@@ -314,7 +325,13 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
     }
 
     /// Gives a caught-up build its name. Nothing is being written meanwhile.
-    async fn publish(&self, mut build: BuildRecord) -> Result<BuildRecord> {
+    async fn publish(&self, projection: usize, mut build: BuildRecord, ownership: &Ownership) -> Result<BuildRecord> {
+        let unique = self.indexes_of(projection, true);
+        if build.phase == Phase::Catchup && !unique.is_empty() {
+            let built = self.documents.create_indexes(&build.stored_in, &unique).await;
+            // Documents of two moments can agree where their rows never did: that passes with a later try.
+            built.map_err(|error| Error::retry("a unique index cannot be built yet").because(error))?;
+        }
         if build.phase == Phase::Catchup {
             build = after(build, Done::CaughtUp);
             self.records.save_build(&build).await?;
@@ -322,7 +339,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let epoch = build.owner_epoch;
         while build.phase == Phase::Publish {
             if let Command::Rename { from, to } = next(&build, epoch) {
-                build = builds::rename(self, build, &from, &to).await?;
+                build = builds::rename(self, build, ownership, &from, &to).await?;
                 failpoint::hit("publish.renamed").await;
             } else {
                 build = after(build, Done::Renamed);
@@ -331,6 +348,11 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
             }
         }
         Ok(build)
+    }
+
+    fn indexes_of(&self, projection: usize, unique: bool) -> Vec<IndexPlan> {
+        let indexes = &self.plan.projections[projection].indexes;
+        indexes.iter().filter(|index| index.unique == unique).cloned().collect()
     }
 
     async fn summaries(&self, builds: &[BuildRecord]) -> Result<Vec<Summary>> {

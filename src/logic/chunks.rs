@@ -7,7 +7,7 @@ use crate::model::build::{ChunkRecord, ChunkState};
 use crate::model::value::Key;
 
 /// Fewest and most root rows of a chunk, whatever the estimate says.
-const ROWS_MIN: u64 = 16;
+const ROWS_MIN: u64 = 4;
 /// See [`ROWS_MIN`].
 const ROWS_MAX: u64 = 50_000;
 

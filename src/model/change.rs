@@ -74,10 +74,12 @@ pub enum LogEvent {
 /// Kinds of change without row events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unlogged {
-    /// ALTER, RENAME, CREATE: the table's definition must be read and compared again.
+    /// ALTER, CREATE: the table's definition must be read and compared again.
     Definition,
-    /// TRUNCATE, DROP, partition DDL: rows went away without a trace.
+    /// TRUNCATE, DROP, RENAME, partition DDL: rows went away, or others came, without a trace.
     Rows,
+    /// ALTER that adds, drops, renames or changes a used column: values in existing rows changed without a trace.
+    UsedColumns,
     /// DML that was logged as a statement.
     Statement,
 }

@@ -35,6 +35,10 @@ pub struct UsedColumn {
     pub name: String,
     /// What it holds; frozen for the life of a build.
     pub kind: ColumnKind,
+    /// The declared type as MySQL prints it; frozen too.
+    pub declared: String,
+    /// The collation of a text column; frozen too.
+    pub collation: Option<String>,
     /// Whether its exact value is needed to route an event (id and join columns). Of the others only equality matters.
     pub routes: bool,
 }
@@ -188,6 +192,14 @@ impl ProjectionPlan {
     /// The kinds of the root's key columns, in key order.
     pub fn key_kinds(&self) -> Vec<ColumnKind> {
         self.id.iter().map(|id| self.nodes[0].columns[id.position].kind.clone()).collect()
+    }
+
+    /// Whether a table is read for this projection's documents.
+    pub fn reads(&self, table: &TableName) -> bool {
+        self.nodes.iter().any(|node| {
+            let through = node.join.as_ref().and_then(|join| join.through.as_ref());
+            node.table == *table || through.is_some_and(|through| through.table == *table)
+        })
     }
 
     /// What a read of one node returns, column by column; see [`Layout`].

@@ -142,18 +142,27 @@ async fn flush<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
         key.hash(&mut hasher);
         shards[(hasher.finish() % workers as u64) as usize].push((key, new));
     }
+    let worker = Worker { context: context.clone(), build, projection, fence: fence.clone(), last_try: false };
     let mut tasks = JoinSet::new();
     for shard in shards.into_iter().filter(|shard| !shard.is_empty()) {
-        let worker = Worker { context: context.clone(), build: build.clone(), projection, fence: fence.clone() };
-        tasks.spawn(worker.run(shard));
+        tasks.spawn(worker.clone().run(shard));
     }
-    let mut failed = None;
+    let (mut failed, mut refused) = (None, Vec::new());
     // Every worker is waited for, also after a failure: when this returns, nothing is being written.
     while let Some(ended) = tasks.join_next().await {
-        let ended = ended.unwrap_or_else(|panic| Err(Error::halt("a worker panicked").because(panic)));
-        failed = failed.or(ended.err());
+        match ended.unwrap_or_else(|panic| Err(Error::halt("a worker panicked").because(panic))) {
+            Ok(again) => refused.extend(again),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    failed.map_or(Ok(()), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if !refused.is_empty() {
+        // A unique value that moved from one document to another was refused while the first still had it.
+        Worker { last_try: true, ..worker }.run(refused).await?;
+    }
+    Ok(())
 }
 
 /// A snapshot that contains every transaction of `fence`, and the version of reads in it.
@@ -202,14 +211,30 @@ async fn before_retry<S, D, R, C: Clock>(context: &Context<S, D, R, C>, attempt:
 
 /// Reads and writes the roots of one shard.
 struct Worker<S, D, R, C> {
+    /// What is refused now is parked; before, it is handed back to be tried again after all others.
+    last_try: bool,
     context: Arc<Context<S, D, R, C>>,
     build: Arc<BuildRecord>,
     projection: usize,
     fence: Arc<GtidSet>,
 }
 
+impl<S, D, R, C> Clone for Worker<S, D, R, C> {
+    fn clone(&self) -> Self {
+        Self {
+            last_try: self.last_try,
+            context: self.context.clone(),
+            build: self.build.clone(),
+            projection: self.projection,
+            fence: self.fence.clone(),
+        }
+    }
+}
+
 impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
-    async fn run(self, shard: Vec<(Key, bool)>) -> Result<()> {
+    /// Returns the roots whose documents were refused, unless this is the last try.
+    async fn run(self, shard: Vec<(Key, bool)>) -> Result<Vec<(Key, bool)>> {
+        let mut refused = Vec::new();
         let mut slices: Vec<Vec<(Key, bool)>> =
             shard.chunks(self.context.limits.batch.clamp(1, KEYS_PER_QUERY)).map(<[(Key, bool)]>::to_vec).collect();
         while let Some(mut slice) = slices.pop() {
@@ -225,7 +250,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
             // A slice in which one row cannot be read, or that is too large, is halved until that root is alone.
             let reason = match read {
                 Ok(Read::Rows(rows)) => {
-                    self.write(slice, rows, version).await?;
+                    refused.extend(self.write(slice, rows, version).await?);
                     continue;
                 }
                 Ok(Read::TooLarge) => format!("its rows take more than {READ_BYTES_MAX} bytes"),
@@ -238,7 +263,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
                 self.park(slice.into_iter().map(|(key, _)| (key, reason.clone())).collect(), version).await?;
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// The rows under these roots. The inner error is `Park`: some row among them cannot be read.
@@ -256,7 +281,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
         Ok((read, version))
     }
 
-    async fn write(&self, asked: Vec<(Key, bool)>, rows: RowSet, version: Version) -> Result<()> {
+    async fn write(&self, asked: Vec<(Key, bool)>, rows: RowSet, version: Version) -> Result<Vec<(Key, bool)>> {
         let context = &self.context;
         let assembled =
             context.pool.assemble(context.plan.clone(), self.projection, rows, version, self.build.number).await?;
@@ -284,13 +309,23 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
         Progress::add(&context.progress.reread, writes.len() as u64);
         let refused: HashSet<usize> = report.refused.iter().map(|(at, _)| *at).collect();
         let mut failed = assembled.parked;
-        failed.extend(report.refused.into_iter().map(|(at, reason)| (keys[at].clone(), reason)));
+        let mut again = Vec::new();
+        for (at, reason) in report.refused {
+            if self.last_try {
+                failed.push((keys[at].clone(), reason));
+            } else {
+                again.push((keys[at].clone(), false));
+            }
+        }
         if Progress::get(&context.progress.parked) > 0 {
             let written: Vec<Key> =
                 keys.iter().enumerate().filter(|(at, _)| !refused.contains(at)).map(|(_, key)| key.clone()).collect();
             context.records.unpark(&self.build, &written).await?;
         }
-        if failed.is_empty() { Ok(()) } else { self.park(failed, version).await }
+        if !failed.is_empty() {
+            self.park(failed, version).await?;
+        }
+        Ok(again)
     }
 
     /// The old documents stay; the reasons are durable before the position is passed.

@@ -18,10 +18,10 @@ use crate::ports::{ChangeLog, Clock, Source};
 /// Failures in a row after which the engine starts its session again.
 const FAILURES_MAX: u32 = 10;
 
-/// Captures after `from` until it is asked to stop or cannot go on.
+/// Captures after what all followed builds have applied (by projection, as it was when following began) until it is asked to stop or cannot go on.
 pub(super) async fn run<S: Source, D, R, C: Clock>(
     context: Arc<Context<S, D, R, C>>,
-    from: GtidSet,
+    applied: Vec<Option<GtidSet>>,
     queue: queue::Sender,
     stop: Shutdown,
 ) -> Result<()>
@@ -29,14 +29,16 @@ where
     D: Send + Sync + 'static,
     R: Send + Sync + 'static,
 {
-    let mut captured = from;
+    let mut sets = applied.iter().flatten();
+    let first = sets.next().cloned().unwrap_or_default();
+    let mut captured = sets.fold(first, |all, one| all.intersection(one));
     let mut failures = 0;
     loop {
         let before = captured.count();
         let ended = tokio::select! {
             biased;
             () = stop.requested() => return Ok(()),
-            ended = capture(&context, &mut captured, &queue) => ended,
+            ended = capture(&context, &applied, &mut captured, &queue) => ended,
         };
         let error = match ended {
             Ok(()) => return Ok(()),
@@ -58,6 +60,7 @@ where
 /// One opened log. `captured` grows with every whole transaction that was queued; parts of one that broke off come again.
 async fn capture<S: Source, D, R, C: Clock>(
     context: &Context<S, D, R, C>,
+    applied: &[Option<GtidSet>],
     captured: &mut GtidSet,
     queue: &queue::Sender,
 ) -> Result<()> {
@@ -74,7 +77,9 @@ async fn capture<S: Source, D, R, C: Clock>(
                 Some((transaction.gtid.clone(), transaction.also.clone()))
             }
             LogEvent::Unlogged { gtid, table, what } => {
-                unlogged(context, gtid, table, *what).await?;
+                if concerns_somebody(context, applied, gtid, table) {
+                    unlogged(context, gtid, table, *what).await?;
+                }
                 continue;
             }
             LogEvent::Heartbeat => continue,
@@ -87,6 +92,18 @@ async fn capture<S: Source, D, R, C: Clock>(
             also.iter().for_each(|gtid| captured.insert(gtid));
         }
     }
+}
+
+/// Whether a followed build reads the table and does not contain the transaction yet.
+fn concerns_somebody<S, D, R, C>(
+    context: &Context<S, D, R, C>,
+    applied: &[Option<GtidSet>],
+    gtid: &Gtid,
+    table: &TableName,
+) -> bool {
+    context.plan.projections.iter().zip(applied).any(|(projection, applied)| {
+        applied.as_ref().is_some_and(|applied| !applied.contains(gtid)) && projection.reads(table)
+    })
 }
 
 /// A change without row events: fine if no used column is touched, else the end of the line.
@@ -103,6 +120,7 @@ async fn unlogged<S: Source, D, R, C: Clock>(
             return Ok(());
         }
         Unlogged::Rows => "rows were removed without being logged (TRUNCATE, DROP or partition DDL)",
+        Unlogged::UsedColumns => "a used column was added, dropped, renamed or changed without its rows being logged",
         Unlogged::Statement => {
             "a statement changed rows without row events (a session with binlog_format other than ROW)"
         }

@@ -20,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::logic::routing::Routes;
 use crate::model::build::{BuildRecord, CheckpointRecord};
 use crate::model::plan::JobPlan;
-use crate::model::position::GtidSet;
 use crate::ops::failpoint;
 use crate::ops::ownership::Ownership;
 use crate::ops::progress::Progress;
@@ -88,12 +87,10 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Follower<S, D, R, C>
     /// Starts to capture after what all of the builds have applied.
     pub fn start(context: Arc<Context<S, D, R, C>>, followed: Vec<Option<Followed>>) -> Result<Self> {
         let routes = Routes::new(&context.plan)?;
-        let mut applied = followed.iter().flatten().map(|one| &one.checkpoint.applied);
-        let first = applied.next().cloned().unwrap_or_default();
-        let from: GtidSet = applied.fold(first, |all, one| all.intersection(one));
+        let applied = followed.iter().map(|one| one.as_ref().map(|one| one.checkpoint.applied.clone())).collect();
         let (sender, queue) = queue::bounded(context.limits.queue_bytes);
         let stop_capture = Shutdown::default();
-        let capture = tokio::spawn(capture::run(context.clone(), from, sender, stop_capture.clone()));
+        let capture = tokio::spawn(capture::run(context.clone(), applied, sender, stop_capture.clone()));
         let saved_at_ms = context.clock.monotonic_ms();
         Ok(Self { context, routes, followed, queue, capture, stop_capture, saved_at_ms, unsaved: false })
     }

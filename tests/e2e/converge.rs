@@ -60,12 +60,12 @@ async fn watch_copy(world: &World, engine: &mut Engine, writer: &Writer, release
     status::wait(&world.job, engine, "the first chunks to be done", REST, begun).await;
     let mut first = View::open(world).await;
     let before = first.documents(world).await;
-    let mut last = View::open(world).await;
     harness::until_true("a disturbance of the copy", REST, || {
         let kinds = writer.journal().kinds(first.at, Instant::now());
         harmful(world, &kinds) && kinds.values().sum::<usize>() * 100 >= before.len() * DISTURBED
     })
     .await;
+    let mut last = View::open(world).await;
     while compare::changed(&before, &last.documents(world).await) * 100 < before.len() * DISTURBED {
         assert!(first.at.elapsed() < REST, "the writer changes too few roots");
         last = View::open(world).await;

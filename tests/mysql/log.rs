@@ -245,7 +245,7 @@ async fn statements_that_bypass_rows() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, ["[1]", "Rows", "Definition", "[2]", "Statement", "Definition", "Definition", "[2]"]);
+    assert_eq!(told, ["[1]", "Rows", "Definition", "[2]", "Statement", "Rows", "Definition", "[2]"]);
 }
 
 #[tokio::test]

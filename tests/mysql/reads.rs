@@ -242,6 +242,9 @@ async fn bounds_and_middles() {
     assert_eq!(shown(&[middle]), [&all[104][..]]);
     let single = key([text("AS"), int(3)]);
     assert!(snapshot.middle(0, None, Some(&single)).await.expect("a middle").is_none());
+    let first = snapshot.first_key(0, Some(&bounds[0]), Some(&bounds[1])).await.expect("a key").expect("one");
+    assert_eq!(shown(&[first]), [&all[70][..]]);
+    assert!(snapshot.first_key(0, Some(&bounds[0]), Some(&bounds[0])).await.expect("an answer").is_none());
     let (rows, bytes) = source.size_estimate(0).await.expect("an estimate");
     assert!((200..=400).contains(&rows) && bytes > 100, "{rows} rows, {bytes} bytes");
 }

@@ -180,10 +180,14 @@ fn pairs(
 }
 
 /// Whether the pairs join the root's whole key, in an order in which an index of the child can be read; they are put
-/// into the key's order then.
+/// into the key's order then. The types have to be the same: a child's value is taken as a root's key then, and one that
+/// does not fit the root's type would be cut to the key of another root.
 fn follows(pairs: &mut [Pair], parent: &Table, child: &Table, id: &[IdColumn]) -> bool {
     let key: Vec<usize> = id.iter().filter_map(|id| parent.column(&id.column)).collect();
     if key.is_empty() || key.len() != pairs.len() || !pairs.iter().all(|pair| key.contains(&pair.parent)) {
+        return false;
+    }
+    if pairs.iter().any(|pair| parent.columns[pair.parent].kind != child.columns[pair.child].kind) {
         return false;
     }
     let place = |pair: &Pair| key.iter().position(|column| *column == pair.parent);

@@ -100,9 +100,9 @@ impl Source<'_, '_, '_> {
         }
         if let Some(value) = self.variable("binlog_row_metadata").filter(|value| !value.eq_ignore_ascii_case("FULL")) {
             let what = format!(
-                "the source has binlog_row_metadata={value}; with FULL, events name their columns and a changed table is noticed at once"
+                "the source has binlog_row_metadata={value}; FULL is needed: without the columns' names, old events are read wrong once a column was moved"
             );
-            self.warning("W-BINLOG-METADATA", what, "SET PERSIST binlog_row_metadata = 'FULL';");
+            self.error("E-BINLOG-METADATA", what, "SET PERSIST binlog_row_metadata = 'FULL';");
         }
     }
 

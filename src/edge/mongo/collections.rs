@@ -85,10 +85,11 @@ pub(super) async fn rename(target: &MongoTarget, from: &str, to: &str) -> Result
     match target.run_admin(&what, command, UNLIMITED).await {
         Ok(reply) => failure::of_write_concern(&what, &reply).map_or(Ok(()), Err),
         Err(Failure { code: Some(failure::NAMESPACE_EXISTS), .. }) => {
-            Err(Error::halt(format!("{what}: `{to}` exists already")))
+            // An earlier try whose answer was lost may have come through: the next session looks again.
+            Err(Error::retry(format!("{what}: `{to}` exists already")))
         }
         Err(Failure { code: Some(failure::NAMESPACE_NOT_FOUND), .. }) => {
-            Err(Error::halt(format!("{what}: `{from}` does not exist")))
+            Err(Error::retry(format!("{what}: `{from}` does not exist")))
         }
         Err(failure) => Err(failure.into()),
     }

@@ -63,7 +63,8 @@ impl Failures {
 
 fn kind_of(doing: Doing, code: u16) -> Kind {
     match code {
-        // Too many connections, out of resources, shutdown, network, killed, idle too long.
+        // Too many connections, out of resources, shutdown, network, killed, idle too long, host blocked for now, a
+        // statement to prepare again, offline mode.
         1037
         | 1038
         | 1040
@@ -71,6 +72,7 @@ fn kind_of(doing: Doing, code: u16) -> Kind {
         | 1053
         | 1077
         | 1079
+        | 1129
         | 1135
         | 1152
         | 1158..=1161
@@ -79,11 +81,13 @@ fn kind_of(doing: Doing, code: u16) -> Kind {
         | 1190
         | 1203
         | 1226
+        | 1615
         | 1927
         | 2003
         | 2006
         | 2013
         | 2055
+        | 3032
         | 3168
         | 3169
         | 4031 => Kind::Retry,
@@ -103,8 +107,8 @@ fn kind_of(doing: Doing, code: u16) -> Kind {
 fn shows_no_values(code: u16) -> bool {
     matches!(
         code,
-        1030 | 1037..=1053 | 1054 | 1077 | 1079 | 1114 | 1135 | 1142 | 1143 | 1146 | 1158..=1161 | 1176 | 1184 | 1189
-            | 1190 | 1203 | 1205 | 1213 | 1226 | 1227 | 1236 | 1317 | 1412 | 1927 | 2003 | 2006 | 2013 | 3024 | 3168
+        1030 | 1037..=1053 | 1054 | 1077 | 1079 | 1114 | 1129 | 1135 | 1142 | 1143 | 1146 | 1158..=1161 | 1176 | 1184 | 1189
+            | 1190 | 1203 | 1205 | 1213 | 1226 | 1227 | 1236 | 1317 | 1412 | 1615 | 1927 | 2003 | 2006 | 2013 | 3024 | 3032 | 3168
             | 3169 | 4031
     )
 }
@@ -126,7 +130,10 @@ mod tests {
         assert_eq!(kind(Doing::Read, 1146), Kind::Halt);
         assert_eq!(kind(Doing::Read, 1412), Kind::Retry);
         assert_eq!(kind(Doing::Read, 1690), Kind::Park);
-        assert_eq!(kind(Doing::Setup, 1040), Kind::Retry);
+        for code in [1040, 1129, 1203, 1615, 1927, 2006, 2013, 3032] {
+            assert_eq!(kind(Doing::Setup, code), Kind::Retry, "{code}");
+            assert_eq!(kind(Doing::Read, code), Kind::Retry, "{code}");
+        }
     }
 
     #[test]

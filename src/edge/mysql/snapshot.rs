@@ -155,6 +155,12 @@ impl Snapshot for MySqlSnapshot {
         Ok(self.keys(&what, Some(query)).await?.pop())
     }
 
+    async fn first_key(&mut self, projection: usize, after: Option<&Key>, up_to: Option<&Key>) -> Result<Option<Key>> {
+        let what = format!("looking for the first key of a range of {}", self.table(projection, 0));
+        let query = self.queries(projection).boundary(after, up_to, 1);
+        Ok(self.keys(&what, Some(query)).await?.pop())
+    }
+
     async fn close(self) {
         let mut session = self.session;
         // On any failure the connection is dropped, which ends the snapshot too.

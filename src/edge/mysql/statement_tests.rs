@@ -29,21 +29,16 @@ fn definitions_and_rows() {
     assert_effects("DROP DATABASE IF EXISTS `x`", &[("x.*", Rows)]);
     assert_effects("DROP TEMPORARY TABLE a", &[]);
     assert_effects(
-        "/* gh-ost */ RENAME TABLE a TO `b`, c TO d",
-        &[
-            ("shop.a", Definition),
-            ("shop.TO", Definition),
-            ("shop.b", Definition),
-            ("shop.c", Definition),
-            ("shop.TO", Definition),
-            ("shop.d", Definition),
-        ],
+        "/* gh-ost */ RENAME TABLE a TO `x`.`b`, `to` TO d",
+        &[("shop.a", Rows), ("x.b", Rows), ("shop.to", Rows), ("shop.d", Rows)],
     );
     assert_effects("ALTER TABLE a ADD COLUMN `tag` INT DEFAULT 5", &[("shop.a", Definition)]);
     assert_effects("alter table `a``b` drop partition p0", &[("shop.a`b", Rows)]);
     assert_effects("ALTER TABLE a EXCHANGE PARTITION p WITH TABLE x.b", &[("shop.a", Rows), ("x.b", Rows)]);
     assert_effects("ALTER TABLE a IMPORT TABLESPACE", &[("shop.a", Rows)]);
-    assert_effects("ALTER TABLE a RENAME TO b", &[("shop.a", Definition), ("shop.b", Definition)]);
+    assert_effects("ALTER TABLE a RENAME TO b", &[("shop.a", Rows), ("shop.b", Rows)]);
+    assert_effects("ALTER TABLE a RENAME x.b", &[("shop.a", Rows), ("x.b", Rows)]);
+    assert_effects("ALTER TABLE a RENAME INDEX b TO c", &[("shop.a", Definition)]);
     assert_effects("ALTER DATABASE x CHARACTER SET latin1", &[]);
     assert_effects("CREATE TABLE IF NOT EXISTS x.a (id int)", &[("x.a", Definition)]);
     assert_effects("CREATE UNIQUE INDEX i ON a (b)", &[("shop.a", Definition)]);
@@ -56,6 +51,33 @@ fn definitions_and_rows() {
         read("CREATE TABLE `c` (\n `id` int\n) ENGINE=InnoDB START TRANSACTION", "shop"),
         Statement::CreateWithRows(_)
     ));
+}
+
+#[test]
+fn altered_columns() {
+    let altered = |clauses: &str| match read(&format!("ALTER TABLE `x`.a {clauses}"), "shop") {
+        Statement::Other(effects) => {
+            let altered = &effects[0].altered;
+            format!("{}{}", altered.columns.join(" "), if altered.texts { " texts" } else { "" })
+        }
+        other => panic!("{other:?}"),
+    };
+    for (clauses, expected) in [
+        ("ADD COLUMN b DECIMAL(3,2) DEFAULT (1 + (2)) FIRST, ADD c INT AFTER d", "b c"),
+        ("ADD (`b` INT COMMENT ', x', c ENUM('p','q'), KEY k (c, d)), DROP e", "b c e"),
+        (
+            "ADD KEY k (a, b), ADD UNIQUE (c), ADD CONSTRAINT f FOREIGN KEY (d) REFERENCES t (e, g), ADD PRIMARY KEY (h)",
+            "",
+        ),
+        ("DROP INDEX k, DROP PRIMARY KEY, DROP FOREIGN KEY f, DROP CONSTRAINT c, DROP CHECK d, DROP PARTITION p", ""),
+        ("ALGORITHM=INPLACE, DROP COLUMN IF EXISTS `b`, MODIFY c INT, MODIFY COLUMN d INT", "b c d"),
+        ("CHANGE b c INT, CHANGE COLUMN d e INT, RENAME COLUMN f TO g, RENAME KEY h TO i", "b c d e f g"),
+        ("ALTER COLUMN b SET DEFAULT 1, ALTER c DROP DEFAULT, ALTER INDEX d INVISIBLE, ALTER CHECK e ENFORCED", "b c"),
+        ("CONVERT TO CHARACTER SET latin1", " texts"),
+        ("ENGINE=InnoDB DEFAULT CHARACTER SET latin1, COMMENT='drop b', ORDER BY c, d", ""),
+    ] {
+        assert_eq!(altered(clauses), expected, "{clauses}");
+    }
 }
 
 #[test]

@@ -106,11 +106,7 @@ pub fn assemble(plan: &ProjectionPlan, rows: &RowSet, version: Version, build: i
                 Ok(()) => {
                     let bytes = finish(work.writer, version, build);
                     if bytes.len() > DOCUMENT_BYTES_MAX {
-                        let reason = format!(
-                            "the document has {} bytes; MongoDB stores at most {DOCUMENT_BYTES_MAX}",
-                            bytes.len()
-                        );
-                        assembled.parked.push((key, reason));
+                        assembled.parked.push((key, too_large(bytes.len()).chain()));
                     } else {
                         capacity = capacity.max(bytes.len() + bytes.len() / 8);
                         assembled.zero_dates += zero_dates;
@@ -123,6 +119,10 @@ pub fn assemble(plan: &ProjectionPlan, rows: &RowSet, version: Version, build: i
         }
     }
     Ok(assembled)
+}
+
+fn too_large(bytes: usize) -> Error {
+    Error::park(format!("the document has {bytes} bytes or more; MongoDB stores at most {DOCUMENT_BYTES_MAX}"))
 }
 
 /// The root key of a row.
@@ -198,6 +198,10 @@ struct Work<'a> {
 impl Work<'_> {
     /// The fields and nested nodes of one row, into the innermost open document.
     fn row(&mut self, node: usize, row: RowRef) -> Result<()> {
+        // One lookup row in very many array elements makes a document far larger than its rows: stop early.
+        if self.writer.len() > DOCUMENT_BYTES_MAX {
+            return Err(too_large(self.writer.len()));
+        }
         let nodes = self.nodes;
         let this = &nodes[node];
         for (field, cell) in &this.cells[row.batch as usize] {

@@ -66,3 +66,10 @@ CREATE TABLE shop.friend (
   PRIMARY KEY (a, b),
   KEY b (b)
 );
+CREATE TABLE shop.wide (
+  id int NOT NULL,
+  region char(2) NOT NULL,
+  no bigint unsigned NOT NULL,
+  PRIMARY KEY (id),
+  KEY of_order (region, no)
+);

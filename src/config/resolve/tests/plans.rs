@@ -79,6 +79,13 @@ fn a_renamed_key_column_keeps_its_name_in_both_places() {
 }
 
 #[test]
+fn a_wider_column_does_not_follow_the_roots_key() {
+    let plan =
+        only("- {collection: a, root: shop.order, many: {wide: {table: shop.wide, join: {region: region, no: no}}}}\n");
+    assert!(!join(&plan.nodes[1]).follows_root_key);
+}
+
+#[test]
 fn joins_follow_the_roots_key_in_its_order() {
     let plan = only(
         "- collection: a

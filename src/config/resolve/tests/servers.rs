@@ -43,7 +43,7 @@ fn settings_come_with_the_statement_that_mends_them() {
             "2 E-BINLOG source.url: the source has binlog_format=STATEMENT; ROW is needed => SET PERSIST binlog_format = 'ROW';",
             "2 E-BINLOG source.url: the source has binlog_row_image=MINIMAL; FULL is needed => SET PERSIST binlog_row_image = 'FULL';",
             "2 E-BINLOG source.url: the source has binlog_row_value_options=PARTIAL_JSON; whole JSON values are needed => SET PERSIST binlog_row_value_options = '';",
-            "2 W-BINLOG-METADATA source.url: the source has binlog_row_metadata=MINIMAL; with FULL, events name their columns and a changed table is noticed at once => SET PERSIST binlog_row_metadata = 'FULL';",
+            "2 E-BINLOG-METADATA source.url: the source has binlog_row_metadata=MINIMAL; FULL is needed: without the columns' names, old events are read wrong once a column was moved => SET PERSIST binlog_row_metadata = 'FULL';",
             "2 E-NO-FENCE source.url: the source has gtid_mode=OFF; without GTIDs nothing proves that a read contains a change => SET PERSIST enforce_gtid_consistency = ON;\nSET PERSIST gtid_mode = OFF_PERMISSIVE;\nSET PERSIST gtid_mode = ON_PERMISSIVE;\nSET PERSIST gtid_mode = ON;",
             "2 E-UNSAFE-SOURCE source.url: the source has sync_binlog=0: a crash could lose a transaction that was copied already (`allow_unsafe_source: true` allows that) => SET PERSIST sync_binlog = 1;",
             "2 E-UNSAFE-SOURCE source.url: the source has innodb_flush_log_at_trx_commit=2: a crash could lose a transaction that was copied already (`allow_unsafe_source: true` allows that) => SET PERSIST innodb_flush_log_at_trx_commit = 1;",

@@ -235,7 +235,11 @@ fn write_id_value(writer: &mut BsonWriter, name: &str, value: &Value, kind: &Col
             | ColumnKind::Bit { .. } => {
                 writer.int64(name, *number);
             }
-            _ => writer.int32(name, *number as i32),
+            // A key from an event can be wider than the column: it must not become the `_id` of another root.
+            _ => match i32::try_from(*number) {
+                Ok(small) => writer.int32(name, small),
+                Err(_) => writer.int64(name, *number),
+            },
         },
         Value::UInt(number) => write_u64(writer, name, *number),
         Value::Double(bits) => writer.double(name, f64::from_bits(*bits)),
@@ -258,12 +262,14 @@ fn write_id_value(writer: &mut BsonWriter, name: &str, value: &Value, kind: &Col
                 {
                     writer.string(name, &civil.datetime_text(*fsp));
                 }
-                (_, unix_ms) => writer.date(name, unix_ms.unwrap_or_default()),
+                (_, Some(unix_ms)) if civil.micros.is_multiple_of(1000) => writer.date(name, unix_ms),
+                _ => writer.string(name, &civil.datetime_text(6)),
             }
         }
         Value::Time(micros) => {
             let fsp = if let ColumnKind::Time { fsp } = kind { *fsp } else { 6 };
-            writer.string(name, &time_text(*micros, fsp));
+            let finer = micros % 10i64.pow(6 - u32::from(fsp.min(6))) != 0;
+            writer.string(name, &time_text(*micros, if finer { 6 } else { fsp }));
         }
     }
 }
@@ -281,3 +287,6 @@ pub fn parse_decimal(text: &str) -> Option<(i128, u8)> {
     }
     Some((sign * number, u8::try_from(fraction.len()).ok()?))
 }
+
+#[cfg(test)]
+mod tests;
