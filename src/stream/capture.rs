@@ -116,7 +116,7 @@ async fn unlogged<S: Source, D, R, C: Clock>(
     let reason = match what {
         Unlogged::Definition => {
             context.source.verify_definitions().await?;
-            tracing::warn!(%table, %gtid, "the table's definition changed; the used columns are as they were, new ones are ignored until a rebuild");
+            tracing::warn!(%table, %gtid, "the table's definition changed; the used columns are as they were, new ones are ignored until the job starts over");
             return Ok(());
         }
         Unlogged::Rows => "rows were removed without being logged (TRUNCATE, DROP or partition DDL)",

@@ -202,7 +202,7 @@ fn explain(server: &MySqlServer, error: DriverError) -> Error {
             server.server_id()
         )),
         1236 if has("purged") || has("Could not find first log file") => Error::halt(format!(
-            "the binlog of {place} no longer reaches back to where this job stopped; rebuild, and keep the binlog longer \
+            "the binlog of {place} no longer reaches back to where this job stopped; run with --start-over, and keep the binlog longer \
              (binlog_expire_logs_seconds)"
         ))
         .because(error),

@@ -160,7 +160,7 @@ impl Source for MySqlSource {
         if !gone.is_empty() {
             return Err(Error::halt(format!(
                 "the binlog of {} no longer reaches back: {} transactions that are still needed were purged ({gone}); \
-                 keep it longer (binlog_expire_logs_seconds) and rebuild",
+                 keep it longer (binlog_expire_logs_seconds) and run with --start-over",
                 self.server.place(),
                 gone.count()
             )));

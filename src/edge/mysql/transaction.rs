@@ -143,9 +143,13 @@ impl Assembler {
             }
             kind::FORMAT_DESCRIPTION => self.known.clear(),
             kind::ANONYMOUS_GTID => {
-                return Err(self.halt("a transaction without GTID was logged; set gtid_mode=ON and rebuild"));
+                return Err(
+                    self.halt("a transaction without GTID was logged; set gtid_mode=ON and run with --start-over")
+                );
             }
-            kind::INCIDENT => return Err(self.halt("the server reports lost events (incident event); rebuild")),
+            kind::INCIDENT => {
+                return Err(self.halt("the server reports lost events (incident event); run with --start-over"));
+            }
             kind::STOP
             | kind::ROTATE
             | kind::INTVAR
@@ -250,8 +254,8 @@ impl Assembler {
             Statement::XaCommit(xid) => match self.prepared.remove(&xid) {
                 Some(prepared) => self.finish(vec![prepared.gtid.clone()], Some(prepared))?,
                 None => {
-                    let what = "commits an XA transaction that was prepared before the log was opened, so its rows are \
-                                unknown; rebuild when XA RECOVER is empty";
+                    let what = "commits an XA transaction prepared before the log was opened; run with --start-over when \
+                                XA RECOVER is empty";
                     return Err(self.halt(what));
                 }
             },
@@ -390,7 +394,8 @@ impl Assembler {
         }
         open.lean = open.changes.len();
         if held + open.bytes > HELD_BYTES_MAX {
-            return Err(self.halt("prepared XA transactions are larger than can be held; commit them and rebuild"));
+            return Err(self
+                .halt("prepared XA transactions are larger than can be held; commit them and run with --start-over"));
         }
         Ok(())
     }
