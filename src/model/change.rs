@@ -78,6 +78,8 @@ pub enum Unlogged {
     Definition,
     /// TRUNCATE, DROP, RENAME, partition DDL: rows went away, or others came, without a trace.
     Rows,
+    /// ALTER that adds, drops, renames or changes a used column: values in existing rows changed without a trace.
+    UsedColumns,
     /// DML that was logged as a statement.
     Statement,
 }

@@ -35,6 +35,10 @@ pub struct UsedColumn {
     pub name: String,
     /// What it holds; frozen for the life of a build.
     pub kind: ColumnKind,
+    /// The declared type as MySQL prints it; frozen too.
+    pub declared: String,
+    /// The collation of a text column; frozen too.
+    pub collation: Option<String>,
     /// Whether its exact value is needed to route an event (id and join columns). Of the others only equality matters.
     pub routes: bool,
 }

@@ -103,6 +103,7 @@ async fn unlogged<S: Source, D, R, C: Clock>(
             return Ok(());
         }
         Unlogged::Rows => "rows were removed without being logged (TRUNCATE, DROP or partition DDL)",
+        Unlogged::UsedColumns => "a used column was added, dropped, renamed or changed without its rows being logged",
         Unlogged::Statement => {
             "a statement changed rows without row events (a session with binlog_format other than ROW)"
         }

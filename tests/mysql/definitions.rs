@@ -141,13 +141,22 @@ async fn the_server_tells_its_facts() {
 
 #[tokio::test]
 async fn changed_definitions_halt() {
-    let mut database = Database::with("verify", 71_104, &["CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)"]).await;
+    let mut database = Database::with(
+        "verify",
+        71_104,
+        &["CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT, c VARCHAR(9) COLLATE utf8mb4_bin)"],
+    )
+    .await;
     let t = database.definition("t").await;
     let source = database.source(job(vec![node(&t, None, None, &[])], &["id"], &[&t], |_| true));
     source.verify_definitions().await.expect("nothing changed");
-    database.run(&["ALTER TABLE t ADD COLUMN c INT FIRST"]).await;
+    database.run(&["ALTER TABLE t ADD COLUMN extra INT FIRST"]).await;
     source.verify_definitions().await.expect("a new column changes nothing");
     for (statement, named) in [
+        (
+            "ALTER TABLE t MODIFY c VARCHAR(9) COLLATE utf8mb4_general_ci",
+            "column c of rf_mysql_verify.t is now varchar(9) COLLATE utf8mb4_general_ci and was varchar(9) COLLATE utf8mb4_bin",
+        ),
         ("ALTER TABLE t MODIFY a BIGINT", "column a of"),
         ("ALTER TABLE t DROP COLUMN a", "column a is gone"),
         ("DROP TABLE t", "table rf_mysql_verify.t is gone"),

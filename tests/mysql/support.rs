@@ -144,7 +144,13 @@ pub fn job(nodes: Vec<NodePlan>, id: &[&str], tables: &[&Table], routes: impl Fn
         columns: table
             .columns
             .iter()
-            .map(|c| UsedColumn { name: c.name.clone(), kind: c.kind.clone(), routes: routes(&c.kind) })
+            .map(|c| UsedColumn {
+                name: c.name.clone(),
+                kind: c.kind.clone(),
+                declared: c.declared.clone(),
+                collation: c.collation.clone(),
+                routes: routes(&c.kind),
+            })
             .collect(),
     };
     let projection = ProjectionPlan { collection: "c".into(), nodes, id, indexes: Vec::new(), mapping: String::new() };

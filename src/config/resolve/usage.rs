@@ -24,7 +24,13 @@ pub fn used(projections: &[Drafts<'_>]) -> Vec<TableUse> {
     }
     let column = |table: &Table, (at, routes): (usize, bool)| {
         let column = &table.columns[at];
-        UsedColumn { name: column.name.clone(), kind: column.kind.clone(), routes }
+        UsedColumn {
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+            declared: column.declared.clone(),
+            collation: column.collation.clone(),
+            routes,
+        }
     };
     let table_use = |(table, columns): (&Table, BTreeMap<usize, bool>)| TableUse {
         name: table.name.clone(),

@@ -234,7 +234,13 @@ mod tests {
     }
 
     fn used() -> TableUse {
-        let column = |name: &str, kind, routes| UsedColumn { name: name.into(), kind, routes };
+        let column = |name: &str, kind, routes| UsedColumn {
+            name: name.into(),
+            kind,
+            declared: String::new(),
+            collation: None,
+            routes,
+        };
         TableUse {
             name: TableName::new("d", "t"),
             columns: vec![

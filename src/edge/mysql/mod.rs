@@ -180,16 +180,24 @@ impl Source for MySqlSource {
                     return Err(Error::halt(format!("column {} is gone from {}; rebuild", column.name, used.name)));
                 };
                 let now = &table.columns[position];
-                if now.kind != column.kind {
+                if (&now.kind, &now.declared, &now.collation) != (&column.kind, &column.declared, &column.collation) {
                     return Err(Error::halt(format!(
-                        "column {} of {} is now {} and no longer what the build was made with; rebuild",
-                        column.name, used.name, now.declared
+                        "column {} of {} is now {} and was {} when the copy was made: run with --start-over",
+                        column.name,
+                        used.name,
+                        shown(&now.declared, now.collation.as_deref()),
+                        shown(&column.declared, column.collation.as_deref())
                     )));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// A column's definition, for messages.
+fn shown(declared: &str, collation: Option<&str>) -> String {
+    collation.map_or_else(|| declared.to_string(), |collation| format!("{declared} COLLATE {collation}"))
 }
 
 /// Root rows, and bytes of source rows per document: per node its rows per document times the bytes of one.

@@ -3,6 +3,9 @@
 //! Owns: reading as much of a statement as tells its kind and the tables it names. Does not own: what follows from it
 //! (`transaction`). Not a parser: only the heads of statements are understood, the way MySQL writes them to the log.
 
+mod alter;
+
+pub(super) use self::alter::Altered;
 use crate::model::change::Unlogged;
 use crate::model::schema::TableName;
 
@@ -44,6 +47,14 @@ pub(super) struct Effect {
     pub(super) on: Target,
     /// What happens to it.
     pub(super) what: Unlogged,
+    /// Columns that it changes.
+    pub(super) altered: Altered,
+}
+
+impl Effect {
+    fn on(table: TableName, what: Unlogged) -> Self {
+        Self { on: Target::Table(table), what, altered: Altered::default() }
+    }
 }
 
 /// What a statement names.
@@ -175,7 +186,7 @@ impl Tokens<'_> {
 
     fn effects(&self) -> Vec<Effect> {
         let on = |tables: Vec<TableName>, what| -> Vec<Effect> {
-            tables.into_iter().map(|table| Effect { on: Target::Table(table), what }).collect()
+            tables.into_iter().map(|table| Effect::on(table, what)).collect()
         };
         let one = |at: usize, what| on(self.table(at).map(|found| found.0).into_iter().collect(), what);
         let end = self.list.len();
@@ -185,16 +196,15 @@ impl Tokens<'_> {
                 Some("TABLE" | "TABLES") => on(self.names_in(self.skip(2, &["IF", "EXISTS"])..end), Unlogged::Rows),
                 Some("DATABASE" | "SCHEMA") => {
                     let database = self.name(self.skip(2, &["IF", "EXISTS"]));
-                    let drop = |name: &str| Effect { on: Target::Database(name.into()), what: Unlogged::Rows };
+                    let on = |name: &str| Target::Database(name.into());
+                    let drop = |name| Effect { on: on(name), what: Unlogged::Rows, altered: Altered::default() };
                     database.map(drop).into_iter().collect()
                 }
                 Some("INDEX") => self.find(2, &["ON"]).map_or(Vec::new(), |at| one(at + 1, Unlogged::Definition)),
                 _ => Vec::new(),
             },
             Some("RENAME") if self.is(1, "TABLE") || self.is(1, "TABLES") => on(self.renames(), Unlogged::Rows),
-            Some("ALTER") => {
-                self.alter().into_iter().map(|(table, what)| Effect { on: Target::Table(table), what }).collect()
-            }
+            Some("ALTER") => self.alter(),
             Some("CREATE") => {
                 let at = self.skip(1, &["OR", "REPLACE", "UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE"]);
                 match self.word(at).as_deref() {
@@ -233,37 +243,6 @@ impl Tokens<'_> {
             found.push(to);
             at = next + 1;
         }
-        found
-    }
-
-    /// ALTER TABLE: the table itself, and those it is renamed to or exchanged with.
-    fn alter(&self) -> Vec<(TableName, Unlogged)> {
-        let at = self.skip(1, &["ONLINE", "OFFLINE", "IGNORE"]);
-        if !self.is(at, "TABLE") {
-            return Vec::new();
-        }
-        let Some((table, rest)) = self.table(self.skip(at + 1, &["IF", "EXISTS"])) else {
-            return Vec::new();
-        };
-        let mut found = Vec::new();
-        let mut what = Unlogged::Definition;
-        for at in rest..self.list.len() {
-            let follows = |word: &str| self.is(at + 1, word);
-            match self.word(at).as_deref() {
-                Some("DROP" | "TRUNCATE" | "COALESCE" | "EXCHANGE") if follows("PARTITION") => what = Unlogged::Rows,
-                Some("DISCARD" | "IMPORT") if follows("TABLESPACE") || follows("PARTITION") => what = Unlogged::Rows,
-                Some("WITH") if follows("TABLE") => {
-                    found.extend(self.table(at + 2).map(|(table, _)| (table, Unlogged::Rows)));
-                }
-                Some("RENAME") if !["COLUMN", "INDEX", "KEY"].iter().any(|word| follows(word)) => {
-                    what = Unlogged::Rows;
-                    let to = self.skip(at + 1, &["TO", "AS"]);
-                    found.extend(self.table(to).map(|(table, _)| (table, Unlogged::Rows)));
-                }
-                _ => {}
-            }
-        }
-        found.insert(0, (table, what));
         found
     }
 }

@@ -54,6 +54,33 @@ fn definitions_and_rows() {
 }
 
 #[test]
+fn altered_columns() {
+    let altered = |clauses: &str| match read(&format!("ALTER TABLE `x`.a {clauses}"), "shop") {
+        Statement::Other(effects) => {
+            let altered = &effects[0].altered;
+            format!("{}{}", altered.columns.join(" "), if altered.texts { " texts" } else { "" })
+        }
+        other => panic!("{other:?}"),
+    };
+    for (clauses, expected) in [
+        ("ADD COLUMN b DECIMAL(3,2) DEFAULT (1 + (2)) FIRST, ADD c INT AFTER d", "b c"),
+        ("ADD (`b` INT COMMENT ', x', c ENUM('p','q'), KEY k (c, d)), DROP e", "b c e"),
+        (
+            "ADD KEY k (a, b), ADD UNIQUE (c), ADD CONSTRAINT f FOREIGN KEY (d) REFERENCES t (e, g), ADD PRIMARY KEY (h)",
+            "",
+        ),
+        ("DROP INDEX k, DROP PRIMARY KEY, DROP FOREIGN KEY f, DROP CONSTRAINT c, DROP CHECK d, DROP PARTITION p", ""),
+        ("ALGORITHM=INPLACE, DROP COLUMN IF EXISTS `b`, MODIFY c INT, MODIFY COLUMN d INT", "b c d"),
+        ("CHANGE b c INT, CHANGE COLUMN d e INT, RENAME COLUMN f TO g, RENAME KEY h TO i", "b c d e f g"),
+        ("ALTER COLUMN b SET DEFAULT 1, ALTER c DROP DEFAULT, ALTER INDEX d INVISIBLE, ALTER CHECK e ENFORCED", "b c"),
+        ("CONVERT TO CHARACTER SET latin1", " texts"),
+        ("ENGINE=InnoDB DEFAULT CHARACTER SET latin1, COMMENT='drop b', ORDER BY c, d", ""),
+    ] {
+        assert_eq!(altered(clauses), expected, "{clauses}");
+    }
+}
+
+#[test]
 fn statements_instead_of_rows() {
     use Unlogged::Statement as Dml;
     assert_effects("INSERT INTO a VALUES ('TRUNCATE b; -- \\' x')", &[("shop.a", Dml)]);

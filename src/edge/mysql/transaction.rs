@@ -273,8 +273,13 @@ impl Assembler {
         let mut said: Vec<(usize, Unlogged)> = Vec::new();
         for effect in effects {
             for (at, table) in self.plan.tables.iter().enumerate() {
-                if effect.on.is(&table.name, self.fold) && !said.contains(&(at, effect.what)) {
-                    said.push((at, effect.what));
+                if !effect.on.is(&table.name, self.fold) {
+                    continue;
+                }
+                let touched = effect.what == Unlogged::Definition && effect.altered.touches(table);
+                let what = if touched { Unlogged::UsedColumns } else { effect.what };
+                if !said.contains(&(at, what)) {
+                    said.push((at, what));
                 }
             }
         }

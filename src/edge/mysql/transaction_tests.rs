@@ -10,14 +10,21 @@ fn gtid(number: u64) -> Gtid {
     Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number }
 }
 
+fn used(name: &str, kind: ColumnKind, routes: bool) -> UsedColumn {
+    UsedColumn { name: name.into(), kind, declared: String::new(), collation: None, routes }
+}
+
 struct Stream(Assembler);
 
 impl Stream {
     fn new() -> Self {
-        let columns = vec![
-            UsedColumn { name: "id".into(), kind: ColumnKind::Int { bits: 32, unsigned: false }, routes: true },
-            UsedColumn { name: "text".into(), kind: ColumnKind::Binary, routes: false },
-        ];
+        Self::of(vec![
+            used("id", ColumnKind::Int { bits: 32, unsigned: false }, true),
+            used("text", ColumnKind::Binary, false),
+        ])
+    }
+
+    fn of(columns: Vec<UsedColumn>) -> Self {
         let tables = vec![TableUse { name: TableName::new("d", "t"), columns }];
         let plan = JobPlan { name: "job".into(), projections: Vec::new(), tables };
         Self(Assembler::new(Arc::new(plan), Charsets::default(), false, "db:1"))
@@ -156,6 +163,26 @@ fn statements_that_leave_no_rows() {
         stream.taken(),
         ["unlogged 1 d.t Rows", "1: ", "2: ", "unlogged 3 d.t Statement", "3: ", "unlogged 4 d.t Definition", "4: 7",]
     );
+}
+
+#[test]
+fn changes_of_used_columns_are_told_from_others() {
+    let told = |kind: ColumnKind, text: &str| {
+        let mut stream = Stream::of(vec![used("Name", kind, false)]);
+        stream.begin(1);
+        stream.query(text).expect("a statement");
+        stream.taken().remove(0)
+    };
+    for text in
+        ["ALTER TABLE t MODIFY `name` TEXT", "alter table d.t drop NAME", "ALTER TABLE t CONVERT TO CHARSET latin1"]
+    {
+        assert_eq!(told(ColumnKind::Text, text), "unlogged 1 d.t UsedColumns", "{text}");
+    }
+    for text in ["ALTER TABLE t ADD other INT AFTER name", "ALTER TABLE t ADD KEY name (name)"] {
+        assert_eq!(told(ColumnKind::Text, text), "unlogged 1 d.t Definition", "{text}");
+    }
+    assert_eq!(told(ColumnKind::Date, "ALTER TABLE t CONVERT TO CHARSET latin1"), "unlogged 1 d.t Definition");
+    assert_eq!(told(ColumnKind::Date, "ALTER TABLE t DROP name, RENAME u"), "unlogged 1 d.t Rows");
 }
 
 #[test]

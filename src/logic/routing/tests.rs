@@ -43,7 +43,13 @@ fn join(pair: JoinPair, through: Option<Through>, follows_root_key: bool) -> Opt
 }
 
 fn used(table: &str, columns: &[(&str, bool)]) -> TableUse {
-    let columns = columns.iter().map(|(name, routes)| UsedColumn { name: (*name).into(), kind: INT, routes: *routes });
+    let columns = columns.iter().map(|(name, routes)| UsedColumn {
+        name: (*name).into(),
+        kind: INT,
+        declared: "int".into(),
+        collation: None,
+        routes: *routes,
+    });
     TableUse { name: TableName::new("shop", table), columns: columns.collect() }
 }
 
