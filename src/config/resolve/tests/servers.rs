@@ -3,7 +3,7 @@
 use super::super::target_problem;
 use super::{HEADER, facts, loaded, resolved, shop, show};
 use crate::config::render;
-use crate::model::schema::SourceFacts;
+use crate::model::schema::{SourceFacts, TableName};
 
 const TAG: &str = "- {collection: tags, root: shop.tag}\n";
 
@@ -131,6 +131,21 @@ fn retention_cascades_and_open_transactions_are_warned_of() {
             "2 W-XA-OPEN source.url: the source has 2 prepared XA transactions; their changes are in the binlog already and can be seen only after the commit => XA RECOVER; then XA COMMIT or XA ROLLBACK each of them",
             "5 W-CASCADE projections[0].root: foreign keys change rows of shop.child without a trace in the binlog of MySQL 8.4.2: child_customer (from shop.customer) => make them RESTRICT and change the rows by statements, or use MySQL 9.6 or later",
         ],
+    );
+}
+
+#[test]
+fn keys_in_east_asian_character_sets_are_refused() {
+    let (mut tables, text) = (shop(), format!("{HEADER}- {{collection: a, root: shop.order}}\n"));
+    let order = tables.get_mut(&TableName::new("shop", "order")).expect("a table");
+    order.columns[0].collation = Some("gbk_chinese_ci".to_string());
+    order.columns[4].collation = Some("sjis_japanese_ci".to_string());
+    let (_, problems) = resolved(&text, &tables, &facts());
+    assert_eq!(
+        problems.iter().map(show).collect::<Vec<_>>(),
+        [
+            "5 E-CHARSET projections[0].root: shop.order.region (char(2) gbk_chinese_ci) is a part of `_id` or of a join, and some characters of gbk cannot be told exactly in the binlog => ALTER TABLE `shop`.`order` MODIFY `region` char(2) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci NOT NULL;"
+        ]
     );
 }
 
