@@ -51,6 +51,9 @@ pub struct SourceFile {
     /// Go on although a crash of the source could lose committed transactions.
     #[schemars(default)]
     pub allow_unsafe_source: bool,
+    /// Go on although foreign keys change rows without a trace in the binlog; such changes do not reach the target.
+    #[schemars(default)]
+    pub allow_unlogged_cascades: bool,
 }
 
 /// The MongoDB server to write.

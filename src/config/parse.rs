@@ -18,7 +18,7 @@ use super::yaml::{Node, Yaml};
 /// The keys of the job.
 pub const JOB: &[&str] = &["name", "source", "stream", "target", "projections", "backfill", "stream_apply"];
 /// The keys of `source`.
-pub const SOURCE: &[&str] = &["url", "server_id", "allow_unsafe_source"];
+pub const SOURCE: &[&str] = &["url", "server_id", "allow_unsafe_source", "allow_unlogged_cascades"];
 /// The keys of `target`.
 pub const TARGET: &[&str] = &["url", "database", "lease", "write_deadline", "unsafe_standalone"];
 /// The keys of `backfill`.
@@ -121,7 +121,8 @@ fn source(node: &Node, spot: Spot, report: &mut Report) -> Option<SourceFile> {
     let url = url(&fields, &["mysql://"], report);
     let server_id = fields.number("server_id", 1..=u64::from(u32::MAX), report);
     let allow_unsafe_source = fields.flag("allow_unsafe_source", report).unwrap_or(false);
-    Some(SourceFile { url: url?, server_id: server_id?, allow_unsafe_source })
+    let allow_unlogged_cascades = fields.flag("allow_unlogged_cascades", report).unwrap_or(false);
+    Some(SourceFile { url: url?, server_id: server_id?, allow_unsafe_source, allow_unlogged_cascades })
 }
 
 fn target(node: &Node, spot: Spot, report: &mut Report) -> Option<TargetFile> {

@@ -119,7 +119,7 @@ async fn unlogged<S: Source, D, R, C: Clock>(
             tracing::warn!(%table, %gtid, "the table's definition changed; the used columns are as they were, new ones are ignored until the job starts over");
             return Ok(());
         }
-        Unlogged::Rows => "rows were removed without being logged (TRUNCATE, DROP or partition DDL)",
+        Unlogged::Rows => "its rows became other ones without being logged (TRUNCATE, DROP, RENAME or partition DDL)",
         Unlogged::UsedColumns => "a used column was added, dropped, renamed or changed without its rows being logged",
         Unlogged::Statement => {
             "a statement changed rows without row events (a session with binlog_format other than ROW)"

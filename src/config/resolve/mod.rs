@@ -3,6 +3,8 @@
 //! Owns: the order of the checks, the questions that only the server can answer. Does not own: asking them (the caller),
 //! the checks themselves (the modules below), mistakes in the file alone (`config::parse`).
 
+mod cascades;
+mod charsets;
 mod columns;
 mod equality;
 mod expressions;
@@ -104,6 +106,8 @@ pub fn resolve(
     let drafts: Vec<_> = job.projections.iter().map(|projection| draft(projection, &mut work)).collect();
     let used = usage::used(&drafts);
     source_checks::check(job, facts, tables, &used, &mut work);
+    cascades::check(job, facts, tables, &used, &drafts, &mut work);
+    charsets::check(tables, &used, &mut work);
     let unanswered = work.questions != Questions::default();
     if unanswered && !work.report.failed() {
         let what = "the source was not asked all that resolving this job needs";

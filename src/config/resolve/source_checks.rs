@@ -1,7 +1,7 @@
 //! Whether the source server is set up so that a copy can be kept true.
 //!
-//! Owns: settings of the binlog, GTIDs, durability and retention; server IDs; cascades; XA. Does not own: privileges
-//! (`grants`).
+//! Owns: settings of the binlog, GTIDs, durability and retention; server IDs; XA. Does not own: privileges (`grants`),
+//! foreign keys (`cascades`).
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,6 @@ pub fn check(
     source.server_id();
     source.retention(tables, used);
     source.xa();
-    cascades(facts, tables, used, work);
     grants::check(job, &facts.grants, work);
 }
 
@@ -184,35 +183,8 @@ impl Source<'_, '_, '_> {
     }
 }
 
-/// Rows that a foreign key changes are not in the binlog before MySQL 9.6.
-fn cascades(facts: &SourceFacts, tables: &BTreeMap<TableName, Table>, used: &[TableUse], work: &mut Work<'_>) {
-    if major_minor(&facts.version).is_none_or(|version| version >= (9, 6)) {
-        return;
-    }
-    for table in used.iter().filter_map(|table| tables.get(&table.name)) {
-        let constraints: Vec<String> = table
-            .foreign_keys
-            .iter()
-            .filter(|key| key.changes_rows)
-            .map(|key| format!("{} (from {})", key.name, key.parent))
-            .collect();
-        if constraints.is_empty() {
-            continue;
-        }
-        let what = format!(
-            "foreign keys change rows of {} without a trace in the binlog of MySQL {}: {}",
-            table.name,
-            facts.version,
-            constraints.join(", ")
-        );
-        let fix = "make them RESTRICT and change the rows by statements, or use MySQL 9.6 or later".to_string();
-        let (spot, path) = work.named.get(&table.name).cloned().unwrap_or_default();
-        work.report.warning("W-CASCADE", spot, &path, what, Some(fix));
-    }
-}
-
 /// `8.4.2-log` is (8, 4).
-fn major_minor(version: &str) -> Option<(u32, u32)> {
+pub fn major_minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

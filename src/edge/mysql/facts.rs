@@ -15,7 +15,7 @@ use crate::error::{Kind, Result};
 use crate::model::schema::{ColumnKind, SourceFacts, TableName};
 
 /// The variables in [`SourceFacts::variables`].
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
     "binlog_expire_logs_seconds",
     "binlog_format",
     "binlog_row_image",
@@ -25,6 +25,7 @@ const VARIABLES: [&str; 15] = [
     "enforce_gtid_consistency",
     "gtid_mode",
     "innodb_flush_log_at_trx_commit",
+    "innodb_native_foreign_keys",
     "log_bin",
     "lower_case_table_names",
     "server_id",

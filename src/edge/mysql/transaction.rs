@@ -10,13 +10,13 @@ use super::charset::Charsets;
 use super::cursor::Cursor;
 use super::decode::{BadRows, RowsForm, TableDecoder};
 use super::event::{self, Incoming, kind};
-use super::statement::{self, Altered, Effect, Statement, Xid};
+use super::statement::{self, Effect, Statement, Xid};
 use super::table_map::{self, TableMap};
 use crate::error::{Error, Result};
 use crate::model::change::{Cell, Image, LogEvent, RowChange, Transaction, Unlogged};
-use crate::model::plan::{JobPlan, TableUse};
+use crate::model::plan::JobPlan;
 use crate::model::position::Gtid;
-use crate::model::schema::{ColumnKind, Table};
+use crate::model::schema::Table;
 
 /// Changes of one transaction that are held before a part of it is handed on.
 pub(super) const PART_BYTES: usize = 4 << 20;
@@ -59,12 +59,6 @@ struct Known {
     body: Vec<u8>,
     table: usize,
     decoder: Result<Arc<TableDecoder>, BadRows>,
-}
-
-/// Whether a statement changes a column that is used.
-fn touches(altered: &Altered, table: &TableUse) -> bool {
-    let named = |used: &str| altered.columns.iter().any(|name| name.to_lowercase() == used.to_lowercase());
-    table.columns.iter().any(|used| altered.texts && used.kind == ColumnKind::Text || named(&used.name))
 }
 
 /// See the module's description.
@@ -286,7 +280,7 @@ impl Assembler {
                 if !effect.on.is(&table.name, self.fold) {
                     continue;
                 }
-                let touched = effect.what == Unlogged::Definition && touches(&effect.altered, table);
+                let touched = effect.what == Unlogged::Definition && effect.altered.touches(table);
                 let what = if touched { Unlogged::UsedColumns } else { effect.what };
                 if !said.contains(&(at, what)) {
                     said.push((at, what));

@@ -3,7 +3,7 @@
 use super::super::target_problem;
 use super::{HEADER, facts, loaded, resolved, shop, show};
 use crate::config::render;
-use crate::model::schema::SourceFacts;
+use crate::model::schema::{SourceFacts, TableName};
 
 const TAG: &str = "- {collection: tags, root: shop.tag}\n";
 
@@ -118,19 +118,57 @@ fn other_servers_are_refused_by_their_version() {
 }
 
 #[test]
-fn retention_cascades_and_open_transactions_are_warned_of() {
+fn retention_and_open_transactions_are_warned_of() {
     let mut facts = with(&[("binlog_expire_logs_seconds", "600")]);
-    facts.version = "8.4.2".to_string();
     facts.open_xa = Some(2);
-    let text = format!("{HEADER}- {{collection: a, root: shop.child}}\n");
     says(
-        &text,
+        &format!("{HEADER}{TAG}"),
         &facts,
         &[
             "2 W-RETENTION source.url: the source keeps its binlog for 0.2 hours; three times the estimated copy is 1.0 hours => SET PERSIST binlog_expire_logs_seconds = 3600;",
             "2 W-XA-OPEN source.url: the source has 2 prepared XA transactions; their changes are in the binlog already and can be seen only after the commit => XA RECOVER; then XA COMMIT or XA ROLLBACK each of them",
-            "5 W-CASCADE projections[0].root: foreign keys change rows of shop.child without a trace in the binlog of MySQL 8.4.2: child_customer (from shop.customer) => make them RESTRICT and change the rows by statements, or use MySQL 9.6 or later",
         ],
+    );
+}
+
+#[test]
+fn cascades_without_a_trace_are_refused_where_no_event_tells_of_them() {
+    let child = format!("{HEADER}- {{collection: a, root: shop.child}}\n");
+    let nested = |join: &str| {
+        format!("{HEADER}- {{collection: a, root: shop.customer, many: {{c: {{table: shop.child, join: {join}}}}}}}\n")
+    };
+    let refused = "foreign keys change rows of shop.child without a trace in the binlog of MySQL 8.4.2: child_customer (from shop.customer)";
+    let allows = "(`allow_unlogged_cascades: true` in `source` allows that)";
+    let fix = "make them RESTRICT and change the rows by statements, or";
+    let mut old = facts();
+    old.version = "8.4.2".to_string();
+    let error = |path: &str| format!("5 E-CASCADE {path}: {refused} {allows} => {fix} use MySQL 9.6 or later");
+    says(&child, &old, &[&error("projections[0].root")]);
+    says(&nested("{id: id}"), &old, &[&error("projections[0].many.c.table")]);
+    says(&nested("{id: customer_id}"), &old, &[]);
+    says(&child, &facts(), &[]);
+    let allowed = child.replace("server_id: 7001", "server_id: 7001, allow_unlogged_cascades: true");
+    let warning = format!("5 W-CASCADE projections[0].root: {refused} => {fix} use MySQL 9.6 or later");
+    says(&allowed, &old, &[&warning]);
+    let error = format!(
+        "5 E-CASCADE projections[0].root: {} {allows} => {fix} restart the source with innodb_native_foreign_keys=OFF",
+        refused.replace("8.4.2", "9.7.4")
+    );
+    says(&child, &with(&[("innodb_native_foreign_keys", "ON")]), &[&error]);
+}
+
+#[test]
+fn keys_in_east_asian_character_sets_are_refused() {
+    let (mut tables, text) = (shop(), format!("{HEADER}- {{collection: a, root: shop.order}}\n"));
+    let order = tables.get_mut(&TableName::new("shop", "order")).expect("a table");
+    order.columns[0].collation = Some("gbk_chinese_ci".to_string());
+    order.columns[4].collation = Some("sjis_japanese_ci".to_string());
+    let (_, problems) = resolved(&text, &tables, &facts());
+    assert_eq!(
+        problems.iter().map(show).collect::<Vec<_>>(),
+        [
+            "5 E-CHARSET projections[0].root: shop.order.region (char(2) gbk_chinese_ci) is a part of `_id` or of a join, and some characters of gbk cannot be told exactly in the binlog => ALTER TABLE `shop`.`order` MODIFY `region` char(2) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci NOT NULL;"
+        ]
     );
 }
 

@@ -1,9 +1,11 @@
 //! What an ALTER TABLE does: to rows, to names, and to which columns.
 //!
-//! Owns: the clauses of ALTER TABLE. Does not own: which columns are used (`transaction`).
+//! Owns: the clauses of ALTER TABLE. Does not own: what follows from it (`transaction`).
 
 use super::{Effect, Target, Token, Tokens};
 use crate::model::change::Unlogged;
+use crate::model::plan::TableUse;
+use crate::model::schema::ColumnKind;
 
 /// Words behind ADD, DROP or ALTER that say that something else than a column follows. MySQL reserves them all.
 const NO_COLUMN: [&str; 10] =
@@ -16,6 +18,14 @@ pub(in super::super) struct Altered {
     pub(in super::super) columns: Vec<String>,
     /// Every text column (CONVERT TO CHARACTER SET).
     pub(in super::super) texts: bool,
+}
+
+impl Altered {
+    /// Whether a used column of the table is among them.
+    pub(in super::super) fn touches(&self, table: &TableUse) -> bool {
+        let named = |used: &str| self.columns.iter().any(|name| name.to_lowercase() == used.to_lowercase());
+        table.columns.iter().any(|used| self.texts && used.kind == ColumnKind::Text || named(&used.name))
+    }
 }
 
 impl Tokens<'_> {

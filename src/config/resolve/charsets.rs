@@ -1,0 +1,35 @@
+//! Which character sets a column that routes may have.
+//!
+//! Owns: the sets whose text in events cannot be told exactly. Does not own: decoding (`edge::mysql::charset`).
+
+use std::collections::BTreeMap;
+
+use crate::model::plan::TableUse;
+use crate::model::schema::{Table, TableName};
+
+use super::{Work, sql};
+
+/// Sets of several bytes a character that MySQL maps to Unicode by tables of its own: in rare characters they differ
+/// from everybody else's, so a key in an event could be read as another one than SELECT gives.
+const UNSURE: &[&str] = &["sjis", "cp932", "ujis", "eucjpms", "big5", "gbk", "gb18030", "gb2312", "euckr"];
+
+/// Checks the columns by which events are routed: ids, joins and links.
+pub fn check(tables: &BTreeMap<TableName, Table>, used: &[TableUse], work: &mut Work<'_>) {
+    for (table, column) in used.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column))) {
+        let set = column.collation.as_deref().and_then(|collation| collation.split('_').next()).unwrap_or_default();
+        if !column.routes || !UNSURE.contains(&set) {
+            continue;
+        }
+        let Some(table) = tables.get(&table.name) else { continue };
+        let Some(position) = table.column(&column.name) else { continue };
+        let column = &table.columns[position];
+        let what = format!(
+            "{} is a part of `_id` or of a join, and some characters of {set} cannot be told exactly in the binlog",
+            sql::describe(table, column)
+        );
+        let fix = sql::change_collation(table, column, "utf8mb4_0900_ai_ci")
+            .replace(" COLLATE", " CHARACTER SET utf8mb4 COLLATE");
+        let (spot, path) = work.named.get(&table.name).cloned().unwrap_or_default();
+        work.report.error("E-CHARSET", spot, &path, what, Some(fix));
+    }
+}
