@@ -10,10 +10,12 @@
 
 mod cases;
 mod converge;
+mod ddl;
 mod gap;
 mod harness;
 mod kill;
 mod ledger;
+mod lost;
 mod oracle;
 mod rng;
 mod schema;
