@@ -13,6 +13,7 @@ mod converge;
 mod ddl;
 mod gap;
 mod harness;
+mod jobs;
 mod kill;
 mod ledger;
 mod lost;
