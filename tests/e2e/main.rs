@@ -20,6 +20,7 @@ mod lost;
 mod oracle;
 mod rng;
 mod schema;
+mod secrets;
 mod selftest;
 mod stop;
 mod writer;
