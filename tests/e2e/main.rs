@@ -10,13 +10,17 @@
 
 mod cases;
 mod converge;
+mod ddl;
 mod gap;
 mod harness;
+mod jobs;
 mod kill;
 mod ledger;
+mod lost;
 mod oracle;
 mod rng;
 mod schema;
+mod secrets;
 mod selftest;
 mod stop;
 mod writer;

@@ -2,6 +2,8 @@
 //! Owns: waiting with a deadline, and who may run beside whom. Does not own: any test.
 
 pub mod engine;
+pub mod library;
+pub mod private;
 pub mod servers;
 pub mod stall;
 pub mod status;

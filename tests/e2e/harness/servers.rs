@@ -45,8 +45,12 @@ pub fn mongo_url() -> String {
 
 /// A connection of its own; with a database it is in that one.
 pub async fn mysql(database: Option<&str>) -> Conn {
-    let url = mysql_url();
-    let opts = Opts::from_url(&url).unwrap_or_else(|e| panic!("ROWFOLD_MYSQL_URL: {e}"));
+    mysql_at(&mysql_url(), database).await
+}
+
+/// The same on a server of which only this test knows.
+pub async fn mysql_at(url: &str, database: Option<&str>) -> Conn {
+    let opts = Opts::from_url(url).unwrap_or_else(|e| panic!("the url of MySQL: {e}"));
     let opts = OptsBuilder::from_opts(opts)
         .prefer_socket(false)
         .db_name(database)

@@ -1,0 +1,67 @@
+//! A MySQL that only one test uses, because that test harms it: `scripts/services private-mysql`.
+//! Owns: that it ends with the test, and that those of dead runs are ended by the next one.
+//! Does not own: how it is started.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PREFIX: &str = "private-mysql-";
+/// The script's word for "not on this machine".
+const CANNOT_HERE: i32 = 3;
+
+pub struct PrivateMysql {
+    folder: PathBuf,
+    pub url: String,
+}
+
+/// The script's exit code and what it said.
+fn services(folder: &Path, what: &str) -> (i32, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
+    let mut command = Command::new(script);
+    command.arg("private-mysql").arg(folder).arg(what).env("ROWFOLD_SQL_BUFFER", "64M");
+    let output = command.output().unwrap_or_else(|e| panic!("{script} does not start: {e}"));
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+impl PrivateMysql {
+    /// None, and the reason printed, where the servers are in Docker or somebody else's. Where `scripts/services` runs
+    /// its own ones natively there is no such excuse: then a server that does not start fails the test.
+    pub fn start() -> Option<PrivateMysql> {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        end_leftovers(root);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let folder = root.join(format!("{PREFIX}{}", std::process::id()));
+        let private = PrivateMysql { url: format!("mysql://rowfold:rowfold@127.0.0.1:{port}"), folder };
+        match services(&private.folder, &port.to_string()) {
+            (0, _) => Some(private),
+            (CANNOT_HERE, said) => {
+                println!("NOT TESTED, for want of a MySQL that may be harmed: {}", said.trim());
+                None
+            }
+            (code, said) => panic!("scripts/services private-mysql ended with {code}: {said}"),
+        }
+    }
+}
+
+impl Drop for PrivateMysql {
+    fn drop(&mut self) {
+        services(&self.folder, "down");
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn end_leftovers(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for path in entries.flatten().map(|e| e.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(pid) = name.strip_prefix(PREFIX) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            services(&path, "down");
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}

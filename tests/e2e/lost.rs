@@ -1,0 +1,115 @@
+//! The history that a job stands on is gone: purged, reset, or it was another server's.
+//! Owns: that this is said, that no document is touched, and how it is mended. Does not own: DDL (`ddl`).
+//!
+//! On a MySQL of its own: purging the one of all tests would harm the others.
+
+use crate::harness;
+use crate::harness::engine::Finished;
+use crate::harness::library::{self, AUTHORS, Library};
+use crate::harness::private::PrivateMysql;
+use crate::harness::servers::{ask, execute, executed};
+use mysql_async::prelude::Queryable;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// `rowfold COMMAND` on this server.
+async fn on(url: &str, library: &Library, command: &str, start_over: bool) -> Finished {
+    let mut call = library.job.command(command).env("ROWFOLD_MYSQL_URL", url);
+    if start_over {
+        call = call.arg("--start-over");
+    }
+    call.finish(LIMIT).await
+}
+
+async fn done(url: &str, library: &Library, start_over: bool) {
+    let finished = on(url, library, "snapshot", start_over).await;
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+}
+
+/// Refused by both commands, with these words, and nothing in the target has changed.
+async fn refused(url: &str, library: &Library, code: i32, words: &[&str]) {
+    // A halt is noted in the build's record; before a refusal nothing is.
+    let records = code == 2;
+    let before = library.contents(records).await;
+    assert!(!before.is_empty());
+    for command in ["run", "snapshot"] {
+        let finished = on(url, library, command, false).await;
+        assert_eq!(finished.code, code, "{command}: {}", finished.stderr);
+        for word in words {
+            assert!(finished.stderr.contains(word), "{command} does not say {word}: {}", finished.stderr);
+        }
+        assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    }
+    assert_eq!(library.contents(records).await, before, "documents or records were written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_is_gone_is_noticed_before_a_document_is_touched() {
+    let _seat = harness::seat().await;
+    let Some(private) = PrivateMysql::start() else { return };
+    purged(&private.url).await;
+    another_server(&private.url).await;
+    reset(&private.url).await;
+}
+
+/// Everything in the binlog but its newest file.
+async fn purge(library: &mut Library) {
+    execute(&mut library.conn, "FLUSH BINARY LOGS").await;
+    let logs: Vec<mysql_async::Row> = library.conn.query("SHOW BINARY LOGS").await.expect("the binlog's files");
+    let newest: String = logs.last().and_then(|row| row.get(0)).expect("a file");
+    execute(&mut library.conn, &format!("PURGE BINARY LOGS TO '{newest}'")).await;
+}
+
+async fn purged(url: &str) {
+    let mut library = Library::create_at("lost_purged", url).await;
+    done(url, &library, false).await;
+    library.assert_equal(AUTHORS).await;
+
+    // What is purged was applied: nothing is lost.
+    purge(&mut library).await;
+    library.change(1).await;
+    done(url, &library, false).await;
+    library.assert_equal(AUTHORS).await;
+
+    let before = executed(&mut library.conn).await;
+    library.change(2).await;
+    purge(&mut library).await;
+    let lost: String = ask(&mut library.conn, &format!("SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, '{before}')")).await;
+    assert!(!lost.is_empty(), "nothing was purged");
+    refused(url, &library, 1, &["E-BINLOG-LOST", "authors", &lost, "--start-over"]).await;
+    let status = library.job.command("status").arg("--json").finish(LIMIT).await;
+    assert!(status.stdout.contains("E-BINLOG-LOST"), "status does not say why: {}", status.stdout);
+
+    done(url, &library, true).await;
+    library.assert_equal(AUTHORS).await;
+    library.change(3).await;
+    done(url, &library, false).await;
+    library.assert_equal(AUTHORS).await;
+    library.scratch.remove().await;
+}
+
+async fn another_server(url: &str) {
+    let shared = harness::servers::mysql_url();
+    let mut library = Library::create("lost_other").await;
+    // The same tables with the same rows: only the history tells the servers apart.
+    library::fill(url, &library.scratch.name).await;
+    done(&shared, &library, false).await;
+    refused(url, &library, 2, &["E-SOURCE-CHANGED", "authors", "--start-over"]).await;
+    library.change(1).await;
+    done(&shared, &library, false).await;
+    library.assert_equal(AUTHORS).await;
+    library.scratch.remove().await;
+}
+
+async fn reset(url: &str) {
+    let mut library = Library::create_at("lost_reset", url).await;
+    done(url, &library, false).await;
+    execute(&mut library.conn, "RESET BINARY LOGS AND GTIDS").await;
+    // The history begins anew, shorter than the one that was applied.
+    library.change(1).await;
+    refused(url, &library, 2, &["E-SOURCE-CHANGED", "authors", "--start-over"]).await;
+    done(url, &library, true).await;
+    library.assert_equal(AUTHORS).await;
+    library.scratch.remove().await;
+}
