@@ -231,11 +231,11 @@ async fn a_late_insert_reaches_a_stray_only() {
     target.create_indexes("c_c1", &index).await.expect("built");
     target.insert("c_c1", &[document(doc! {"_id": 1}, 10)]).await.expect("in");
     target.rename("c_c1", "c_c2").await.expect("renamed");
-    assert_eq!(target.rename("c_c1", "c_c3").await.map_err(|e| e.kind()), Err(Kind::Halt));
+    assert_eq!(target.rename("c_c1", "c_c3").await.map_err(|e| e.kind()), Err(Kind::Retry));
     target.insert("c_c1", &[document(doc! {"_id": 2}, 10)]).await.expect("late");
     assert_eq!(target.collection_state("c_c2").await.expect("known"), CollectionState::Filled);
     assert_eq!((bench.count("c_c1").await, bench.count("c_c2").await), (1, 1));
-    assert_eq!(target.rename("c_c1", "c_c2").await.map_err(|e| e.kind()), Err(Kind::Halt));
+    assert_eq!(target.rename("c_c1", "c_c2").await.map_err(|e| e.kind()), Err(Kind::Retry));
     assert_eq!(target.collections().await.expect("names"), ["c_c1", "c_c2"]);
     target.drop_collection("c_c1").await.expect("dropped");
     target.drop_collection("c_c1").await.expect("dropped twice");
