@@ -120,7 +120,11 @@ async fn unlogged<S: Source, D, R, C: Clock>(
             return Ok(());
         }
         Unlogged::Rows => "its rows became other ones without being logged (TRUNCATE, DROP, RENAME or partition DDL)",
-        Unlogged::UsedColumns => "a used column was added, dropped, renamed or changed without its rows being logged",
+        Unlogged::UsedColumns => {
+            // Names the column and both definitions, if the table still shows it.
+            context.source.verify_definitions().await?;
+            "a used column was added, dropped, renamed or changed without its rows being logged"
+        }
         Unlogged::Statement => {
             "a statement changed rows without row events (a session with binlog_format other than ROW)"
         }

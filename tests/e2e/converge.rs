@@ -6,6 +6,7 @@ use crate::harness::engine::Engine;
 use crate::harness::world::{REST, World};
 use crate::harness::{self, status};
 use crate::oracle::{self, compare, sql};
+use crate::schema::rows::free_links;
 use crate::writer::ops::Kind;
 use crate::writer::{Journal, Writer};
 use mysql_async::Conn;
@@ -79,7 +80,8 @@ async fn watch_copy(world: &World, engine: &mut Engine, writer: &Writer, release
 
 /// Deletes, moves to another parent and key changes were among the changes.
 fn harmful(world: &World, kinds: &BTreeMap<Kind, usize>) -> bool {
-    let moved = kinds.contains_key(&Kind::FkMove) || world.schema.tables.iter().all(|t| t.links.is_empty());
+    // Where every link is part of its table's key, a move to another parent is a change of the key.
+    let moved = kinds.contains_key(&Kind::FkMove) || world.schema.tables.iter().all(|t| free_links(t).next().is_none());
     let rekeyed = kinds.contains_key(&Kind::KeyChange) || kinds.contains_key(&Kind::KeyCase);
     kinds.contains_key(&Kind::Delete) && moved && rekeyed
 }
