@@ -4,7 +4,7 @@
 //! order of fields, that every document has rowfold's own field, and that there is nothing outside of the ranges.
 //! Does not own: what a document should be (`mapping`).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -68,6 +68,24 @@ pub struct Findings {
     pub missing: u64,
     pub extra: u64,
     examples: Vec<String>,
+    expected: u64,
+    seconds: f64,
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "compared {} documents in {:.1} s: {} equal, {} different, {} missing, {} extra",
+            grouped(self.expected),
+            self.seconds,
+            grouped(self.compared),
+            self.different,
+            self.missing,
+            self.extra
+        )?;
+        self.examples.iter().try_for_each(|text| write!(f, "\n  {text}"))
+    }
 }
 
 impl Findings {
@@ -95,13 +113,14 @@ pub async fn run(options: &Options) -> Outcome {
         wait::caught_up(&options.job).await?;
     }
     let findings = compare(&options.target, options.at_least).await?;
+    println!("{findings}");
     if findings.wrong() > 0 {
         return Err("the documents are not what the rows say".into());
     }
     Ok(())
 }
 
-/// Compares, and prints the outcome.
+/// Compares everything. Fails if the source has fewer than `at_least` orders.
 pub async fn compare(target: &Target, at_least: u64) -> Outcome<Findings> {
     let start = Instant::now();
     let mut conn = servers::mysql(Some(DATABASE)).await?;
@@ -125,21 +144,13 @@ pub async fn compare(target: &Target, at_least: u64) -> Outcome<Findings> {
         findings.extra += held.saturating_sub(seen).max(1);
         findings.example(format!("the collection counts {held} documents, but only {seen} have the _id of an order"));
     }
-    println!(
-        "compared {} documents in {:.1} s: {} equal, {} different, {} missing, {} extra",
-        grouped(expected),
-        start.elapsed().as_secs_f64(),
-        grouped(findings.compared),
-        findings.different,
-        findings.missing,
-        findings.extra
-    );
-    findings.examples.iter().for_each(|text| println!("  {text}"));
+    findings.expected = expected;
+    findings.seconds = start.elapsed().as_secs_f64();
     if findings.wrong() == 0 && findings.compared != expected {
         return Err(format!("{expected} documents were expected, but {} were compared", findings.compared).into());
     }
     if findings.wrong() > 0 && servers::executed(&mut conn).await? != before {
-        println!("  the source executed something meanwhile: stop all writers before comparing");
+        findings.examples.push("the source executed something meanwhile: stop all writers before comparing".to_owned());
     }
     Ok(findings)
 }
@@ -325,7 +336,7 @@ fn name_of(element: Option<Element<'_>>) -> String {
     }
 }
 
-fn differs(path: &str, expected: impl std::fmt::Display, found: impl std::fmt::Debug) -> String {
+fn differs(path: &str, expected: impl fmt::Display, found: impl fmt::Debug) -> String {
     let short =
         |text: String| if text.len() > 200 { text.chars().take(200).chain("...".chars()).collect() } else { text };
     format!("{path}: expected {}, found {}", short(expected.to_string()), short(format!("{found:?}")))

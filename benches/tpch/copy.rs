@@ -59,8 +59,12 @@ pub async fn run(options: &Options) -> Outcome {
         if held != roots {
             return Err(format!("the copy made {held} documents of {roots} orders").into());
         }
-        if number == 1 && compare::compare(&options.target, roots).await?.wrong() > 0 {
-            return Err("the copy is wrong; it is not measured".into());
+        if number == 1 {
+            let findings = compare::compare(&options.target, roots).await?;
+            eprintln!("{findings}");
+            if findings.wrong() > 0 {
+                return Err("the copy is wrong; it is not measured".into());
+            }
         }
         let documents = limit::read(&options.target).await?;
         bytes = limit::bytes(&documents);

@@ -28,6 +28,7 @@ pub async fn run(options: &Options) -> Outcome {
     let orders: Collection<Document> = database.collection(&target.collection);
     let some = fill(&orders).await?;
     let clean = compare::compare(&target, some.len() as u64).await?;
+    println!("{clean}");
     if clean.wrong() > 0 {
         return Err("right documents were called wrong".into());
     }
@@ -71,7 +72,8 @@ pub async fn run(options: &Options) -> Outcome {
 }
 
 fn expect(what: &str, findings: &Findings, found: impl Fn(&Findings) -> bool) -> Outcome {
-    if found(findings) { Ok(()) } else { Err(format!("not found: {what}: {findings:?}").into()) }
+    println!("{what}: {findings}");
+    if found(findings) { Ok(()) } else { Err(format!("not found: {what}").into()) }
 }
 
 /// Makes the document of every order. Returns the keys.
