@@ -3,18 +3,24 @@
 //! Owns: the traits and what success of each call means. Does not own: implementations (`edge`, and in tests the
 //! simulation). No default bodies: who forgets a method must not lose data silently.
 
+mod streams;
+
 use std::future::Future;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
 use crate::error::Result;
-use crate::model::build::{BuildRecord, CheckpointRecord, ChunkRecord, EngineStatus, Lease, LeaseReply, ParkedRecord};
+use crate::model::build::{
+    BuildRecord, CheckpointRecord, ChunkRecord, EngineStatus, Lease, LeaseReply, MarkRecord, ParkedRecord,
+};
 use crate::model::change::{LogEvent, SourceState};
 use crate::model::document::Document;
 use crate::model::plan::IndexPlan;
 use crate::model::position::{GtidSet, Version};
 use crate::model::value::Key;
+
+pub use self::streams::{Append, Appended, Begin, ForeignLook, Groups, Look, StreamStore, Usage, group_name};
 
 /// Which rows of a node to read.
 #[derive(Clone, Copy, Debug)]
@@ -286,6 +292,19 @@ pub trait RecordStore: Send + Sync + 'static {
         build: &BuildRecord,
         checkpoint: &CheckpointRecord,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Keeps marks of a build that is still being copied, to be drained after it. Fine if they are there already.
+    fn add_marks(&self, build: &BuildRecord, marks: &[MarkRecord]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Kept marks, at most `limit`, in some order; the same ones again until they are removed.
+    fn marks(&self, build: &BuildRecord, limit: usize) -> impl Future<Output = Result<Vec<MarkRecord>>> + Send;
+
+    /// Removes marks that are discharged. Only those: none may have been added since they were read, except by this call's
+    /// owner before its read was fenced.
+    fn remove_marks(&self, build: &BuildRecord, marks: &[MarkRecord]) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many marks are kept.
+    fn marks_count(&self, build: &BuildRecord) -> impl Future<Output = Result<u64>> + Send;
 
     /// Records documents that could not be written.
     fn park(&self, build: &BuildRecord, parked: &[ParkedRecord]) -> impl Future<Output = Result<()>> + Send;

@@ -97,6 +97,7 @@ fn settings(job: &JobFile) -> Settings {
             write_deadline: target.write_deadline,
             unsafe_standalone: target.unsafe_standalone,
         },
+        stream: None,
         backfill: BackfillSettings {
             readers: number(job.backfill.readers),
             chunk_bytes: number(job.backfill.chunk_bytes),

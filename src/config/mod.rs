@@ -33,6 +33,8 @@ pub struct Settings {
     pub source: SourceSettings,
     /// The target server.
     pub target: TargetSettings,
+    /// The Redis between capture and the builds; `None` for the in-process queue.
+    pub stream: Option<StreamSettings>,
     /// Bounds of the copy.
     pub backfill: BackfillSettings,
     /// Bounds of applying changes.
@@ -63,6 +65,42 @@ pub struct TargetSettings {
     pub write_deadline: Duration,
     /// Go on although the server is no replica set and can lose writes that it has acknowledged.
     pub unsafe_standalone: bool,
+}
+
+/// The Redis server that buffers changes.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// `redis://...`. Never printed.
+    pub url: SecretString,
+    /// Streams are `<prefix>.<database>.<table>`.
+    pub prefix: String,
+    /// Who writes them.
+    pub capture: Capture,
+    /// Bytes that the streams of the prefix may take; `None`: bounded by the server's `maxmemory` alone.
+    pub max_bytes: Option<u64>,
+    /// How long capture's lease lasts without a sign of life.
+    pub lease: Duration,
+    /// For how long a Debezium Server may be silent (its `heartbeat.interval.ms`, with room) before that is reported; `None`:
+    /// for ever.
+    pub silence_max: Option<Duration>,
+    /// The hash in which a Debezium Server keeps its offsets.
+    pub offsets_key: String,
+}
+
+/// Who writes the streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// rowfold, in `run` or `capture`.
+    Rowfold,
+    /// A Debezium Server: its streams are read, and never trimmed.
+    Debezium,
+}
+
+impl StreamSettings {
+    /// Host and port, for messages.
+    pub fn place(&self) -> String {
+        place(self.url.expose_secret(), "6379")
+    }
 }
 
 impl SourceSettings {

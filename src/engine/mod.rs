@@ -281,7 +281,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let mut followed = Vec::new();
         for build in &builds {
             let stored = self.records.checkpoint(build).await?;
-            let fresh = CheckpointRecord { applied: build.start.clone(), events: 0, committed_unix_ms: 0 };
+            let fresh = CheckpointRecord { applied: build.start.clone(), ..CheckpointRecord::default() };
             followed.push(Some(Followed { build: build.clone(), checkpoint: stored.unwrap_or(fresh) }));
             let parked = self.records.parked_count(build).await?;
             Progress::set(&self.progress.parked, Progress::get(&self.progress.parked).max(parked));

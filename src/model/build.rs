@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::position::{GtidSet, Version};
+use super::stream::StreamCheckpoint;
 use super::value::Key;
 
 /// The version of the stored records. A newer one is refused.
@@ -171,7 +172,7 @@ pub enum LeaseReply {
 }
 
 /// How far the events were applied. `_rowfold.checkpoints`, one per build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointRecord {
     /// Every GTID whose marks are durable, P0 included.
     pub applied: GtidSet,
@@ -179,6 +180,24 @@ pub struct CheckpointRecord {
     pub events: u64,
     /// Commit time of the newest applied transaction, milliseconds since 1970 by the source's clock; for the lag figure.
     pub committed_unix_ms: u64,
+    /// Where the build stands in the streams; `None` with the in-process queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<StreamCheckpoint>,
+    /// Transactions whose marks are kept in `_rowfold.marks`: what a read must contain to discharge those.
+    #[serde(default, skip_serializing_if = "GtidSet::is_empty")]
+    pub marked: GtidSet,
+}
+
+/// A root that may have changed while its build was being copied. `_rowfold.marks`, one for each root or lookup however
+/// often it was marked: the transactions are kept together in [`CheckpointRecord::marked`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MarkRecord {
+    /// The node by whose key it was marked: 0 for the root itself, else the roots above have to be looked up.
+    pub node: usize,
+    /// Whether the key is of the far side of a link table.
+    pub linked: bool,
+    /// The root's key, or the nested row's join key.
+    pub key: Key,
 }
 
 /// A document that could not be written. `_rowfold.parked`.

@@ -3,9 +3,35 @@
 //! Owns: [`LogEvent`], [`Transaction`], [`RowChange`], [`Image`]. Does not own: decoding (`edge::mysql::binlog`),
 //! routing (`logic::routing`).
 
+use std::sync::Arc;
+
 use super::position::{Gtid, GtidSet};
 use super::schema::TableName;
+use super::stream::StreamCheckpoint;
 use super::value::Value;
+
+/// Where in the binlog a transaction stands, and what its events tell of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Origin {
+    /// The binlog file, `binlog.000123`.
+    pub file: String,
+    /// `server_id` of the server that executed it first.
+    pub server_id: u32,
+    /// The connection that executed it, where the log says so.
+    pub thread: Option<u32>,
+    /// When it was committed, in microseconds since 1970; 0 if unknown.
+    pub committed_unix_us: u64,
+}
+
+/// Where in its binlog file a change stands. Rises within a file, and is the same whenever the log is read again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Spot {
+    /// The position of the event. For the rows of a compressed transaction that of the event they are packed in, for those of
+    /// an XA transaction that of its XA COMMIT.
+    pub pos: u64,
+    /// Its number, from 0, among the rows with this position.
+    pub row: u32,
+}
 
 /// One column of an event's image.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
@@ -31,6 +57,8 @@ pub struct RowChange {
     pub before: Option<Image>,
     /// The row after; absent for a delete.
     pub after: Option<Image>,
+    /// Where the log has it.
+    pub spot: Spot,
 }
 
 /// One committed transaction.
@@ -44,6 +72,19 @@ pub struct Transaction {
     pub changes: Vec<RowChange>,
     /// When the source committed it, in milliseconds since 1970, for the lag figure only; 0 if unknown.
     pub committed_unix_ms: u64,
+    /// Where the log has it.
+    pub origin: Arc<Origin>,
+}
+
+/// A point in the streams behind which nothing is missing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passed {
+    /// Every change of these transactions was delivered before.
+    pub captured: GtidSet,
+    /// Everything up to here was delivered before.
+    pub streams: StreamCheckpoint,
+    /// Commit time of the newest delivered transaction, milliseconds since 1970; 0 if unknown.
+    pub committed_unix_ms: u64,
 }
 
 /// What a change log delivers.
@@ -55,6 +96,8 @@ pub enum LogEvent {
         gtid: Gtid,
         /// A part of the changes.
         changes: Vec<RowChange>,
+        /// Where the log has it.
+        origin: Arc<Origin>,
     },
     /// A whole transaction, or the last part of one.
     Commit(Transaction),
@@ -66,7 +109,13 @@ pub enum LogEvent {
         table: TableName,
         /// What it was.
         what: Unlogged,
+        /// Where the log has it.
+        origin: Arc<Origin>,
+        /// See `origin`.
+        spot: Spot,
     },
+    /// From streams only: transactions are settled by it and not by [`LogEvent::Commit`].
+    Passed(Box<Passed>),
     /// The log is alive and has nothing new.
     Heartbeat,
 }

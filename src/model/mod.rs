@@ -7,5 +7,6 @@ pub mod plan;
 pub mod position;
 pub mod row;
 pub mod schema;
+pub mod stream;
 pub mod time;
 pub mod value;

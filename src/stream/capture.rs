@@ -76,13 +76,13 @@ async fn capture<S: Source, D, R, C: Clock>(
                 transaction.changes.retain(is_relevant);
                 Some((transaction.gtid.clone(), transaction.also.clone()))
             }
-            LogEvent::Unlogged { gtid, table, what } => {
+            LogEvent::Unlogged { gtid, table, what, .. } => {
                 if concerns_somebody(context, applied, gtid, table) {
                     unlogged(context, gtid, table, *what).await?;
                 }
                 continue;
             }
-            LogEvent::Heartbeat => continue,
+            LogEvent::Passed(_) | LogEvent::Heartbeat => continue,
         };
         if !queue.send(event).await {
             return Ok(());

@@ -77,12 +77,12 @@ fn take<S, D, R, C>(
     batch: &mut Batch,
 ) -> Result<()> {
     let (gtid, changes, complete) = match event {
-        LogEvent::Part { gtid, changes } => (gtid, changes, None),
+        LogEvent::Part { gtid, changes, .. } => (gtid, changes, None),
         LogEvent::Commit(transaction) => {
             batch.committed_unix_ms = batch.committed_unix_ms.max(transaction.committed_unix_ms);
             (transaction.gtid, transaction.changes, Some(transaction.also))
         }
-        LogEvent::Unlogged { .. } | LogEvent::Heartbeat => return Ok(()),
+        LogEvent::Unlogged { .. } | LogEvent::Passed(_) | LogEvent::Heartbeat => return Ok(()),
     };
     mark(&gtid, &changes, context, routes, followed, batch)?;
     if let Some(also) = complete {

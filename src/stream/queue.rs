@@ -42,7 +42,7 @@ impl Sender {
         let changes = match &event {
             LogEvent::Part { changes, .. } => changes,
             LogEvent::Commit(transaction) => &transaction.changes,
-            LogEvent::Unlogged { .. } | LogEvent::Heartbeat => &Vec::new(),
+            LogEvent::Unlogged { .. } | LogEvent::Passed(_) | LogEvent::Heartbeat => &Vec::new(),
         };
         let bytes: usize = changes.iter().map(crate::model::change::RowChange::bytes).sum();
         let units = (bytes / UNIT_BYTES + 1).min(self.units) as u32;
@@ -71,7 +71,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::change::{Cell, Image, RowChange, Transaction};
+    use crate::model::change::{Cell, Image, RowChange, Spot, Transaction};
     use crate::model::position::{Gtid, GtidSource};
 
     fn transaction(bytes: usize) -> LogEvent {
@@ -79,8 +79,9 @@ mod tests {
         LogEvent::Commit(Transaction {
             gtid: Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number: 1 },
             also: vec![],
-            changes: vec![RowChange { table: 0, before: None, after }],
+            changes: vec![RowChange { table: 0, before: None, after, spot: Spot::default() }],
             committed_unix_ms: 0,
+            origin: Arc::default(),
         })
     }
 

@@ -208,7 +208,12 @@ async fn a_checkpoint_and_all_that_belongs_to_a_build() {
     let (mine, next) = (build(1, 1), build(1, 2));
     target.save_build(&mine).await.expect("stored");
     assert_eq!(target.checkpoint(&mine).await.expect("none"), None);
-    let at = |last| CheckpointRecord { applied: gtids(last), events: last, committed_unix_ms: 1 << 41 };
+    let at = |last| CheckpointRecord {
+        applied: gtids(last),
+        events: last,
+        committed_unix_ms: 1 << 41,
+        ..CheckpointRecord::default()
+    };
     target.save_checkpoint(&mine, &at(7)).await.expect("stored");
     assert_eq!(target.checkpoint(&mine).await.expect("there"), Some(at(7)));
     let heir = bench.another().await;
@@ -256,7 +261,7 @@ async fn records_are_not_created_after_the_lease() {
     let kinds = |result: rowfold::error::Result<()>| result.map_err(|error| error.kind());
     assert_eq!(kinds(bench.target.plan_chunks(&build(1, 1), &[chunk(1)]).await), Err(Kind::Fenced));
     assert_eq!(kinds(bench.target.save_build(&build(2, 1)).await), Err(Kind::Fenced));
-    let at = CheckpointRecord { applied: gtids(1), events: 0, committed_unix_ms: 0 };
+    let at = CheckpointRecord { applied: gtids(1), ..CheckpointRecord::default() };
     assert_eq!(kinds(bench.target.save_checkpoint(&build(1, 1), &at).await), Err(Kind::Fenced));
     bench.target.renew_lease(&first, LEASE, DEADLINE).await.expect("extended");
     bench.target.plan_chunks(&build(1, 1), &[chunk(1)]).await.expect("planned");

@@ -190,7 +190,7 @@ async fn compressed_large_and_tagged_ones() {
     let mut parts = Vec::new();
     let mut count = 0;
     for event in &events {
-        if let LogEvent::Part { gtid, changes } = event {
+        if let LogEvent::Part { gtid, changes, .. } = event {
             assert_eq!(*gtid, done[2].gtid);
             let bytes: usize = changes.iter().map(RowChange::bytes).sum();
             assert!(bytes < 6 << 20);

@@ -13,14 +13,16 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 
 use super::records::{
-    self, BUILDS, CHECKPOINTS, CHUNKS, META, PARKED, count_from, count_to_bson, damaged, fence, fenced,
+    self, BUILDS, CHECKPOINTS, CHUNKS, MARKS, META, PARKED, count_from, count_to_bson, damaged, fence, fenced,
 };
-use super::{COMMAND_LIMIT, MongoTarget, chunks, failure, leases, locked};
+use super::{COMMAND_LIMIT, MongoTarget, chunks, failure, leases, locked, marks};
 use crate::error::{Error, Result};
 use crate::model::build::{
-    BuildRecord, CheckpointRecord, ChunkRecord, EngineStatus, FORMAT_VERSION, Lease, LeaseReply, ParkedRecord,
+    BuildRecord, CheckpointRecord, ChunkRecord, EngineStatus, FORMAT_VERSION, Lease, LeaseReply, MarkRecord,
+    ParkedRecord,
 };
 use crate::model::position::{GtidSet, Version};
+use crate::model::stream::{Position, StreamCheckpoint};
 use crate::model::value::Key;
 use crate::ports::RecordStore;
 
@@ -119,7 +121,8 @@ impl RecordStore for MongoTarget {
         for (collection, mut query) in [
             (CHUNKS, records::chunk_range(build)),
             (CHECKPOINTS, doc! {"_id": build.id()}),
-            (PARKED, records::parked_range(build)),
+            (PARKED, records::digest_range(build)),
+            (MARKS, records::digest_range(build)),
             (BUILDS, doc! {"_id": build.id()}),
         ] {
             query.insert("owner_epoch", fence(build.owner_epoch));
@@ -156,18 +159,40 @@ impl RecordStore for MongoTarget {
 
     async fn save_checkpoint(&self, build: &BuildRecord, checkpoint: &CheckpointRecord) -> Result<()> {
         let what = format!("storing the checkpoint of build {}", build.id());
-        let record = doc! {
+        let mut record = doc! {
             "applied": checkpoint.applied.to_string(), "events": count_to_bson(checkpoint.events),
             "committed_unix_ms": count_to_bson(checkpoint.committed_unix_ms),
         };
+        if let Some(streams) = &checkpoint.streams {
+            record.insert("streams", streams_to_bson(streams));
+        }
+        if !checkpoint.marked.is_empty() {
+            record.insert("marked", checkpoint.marked.to_string());
+        }
         self.put_one(&what, CHECKPOINTS, build, build.id().into(), record).await
+    }
+
+    async fn add_marks(&self, build: &BuildRecord, marks: &[MarkRecord]) -> Result<()> {
+        marks::add(self, build, marks).await
+    }
+
+    async fn marks(&self, build: &BuildRecord, limit: usize) -> Result<Vec<MarkRecord>> {
+        marks::some(self, build, limit).await
+    }
+
+    async fn remove_marks(&self, build: &BuildRecord, marks: &[MarkRecord]) -> Result<()> {
+        marks::remove(self, build, marks).await
+    }
+
+    async fn marks_count(&self, build: &BuildRecord) -> Result<u64> {
+        marks::count(self, build).await
     }
 
     async fn park(&self, build: &BuildRecord, parked: &[ParkedRecord]) -> Result<()> {
         let what = format!("parking documents of build {}", build.id());
         let (_, until_ms) = self.create_bounds(self.record_deadline(&build.job));
         let statement = |parked: &ParkedRecord| {
-            let id = records::parked_id(build, &parked.key)?;
+            let id = records::digest_id(build, &doc! {"k": records::key_to_bson(&parked.key)})?;
             let record = doc! {
                 "key": records::key_to_bson(&parked.key), "reason": &parked.reason, "version": parked.version.0,
             };
@@ -179,7 +204,10 @@ impl RecordStore for MongoTarget {
 
     async fn unpark(&self, build: &BuildRecord, keys: &[Key]) -> Result<()> {
         let what = format!("removing parked records of build {}", build.id());
-        let ids = keys.iter().map(|key| records::parked_id(build, key)).collect::<Result<Vec<_>>>()?;
+        let ids = keys
+            .iter()
+            .map(|key| records::digest_id(build, &doc! {"k": records::key_to_bson(key)}))
+            .collect::<Result<Vec<_>>>()?;
         let delete = |part: &[Bson]| {
             doc! {"q": {"_id": {"$in": part}, "owner_epoch": fence(build.owner_epoch)}, "limit": 0}
         };
@@ -194,14 +222,14 @@ impl RecordStore for MongoTarget {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let command = doc! {"find": PARKED, "filter": records::parked_range(build), "sort": {"_id": 1}, "limit": limit};
+        let command = doc! {"find": PARKED, "filter": records::digest_range(build), "sort": {"_id": 1}, "limit": limit};
         let found = self.read("reading the parked records", command).await?;
         found.iter().map(parked_from).collect()
     }
 
     async fn parked_count(&self, build: &BuildRecord) -> Result<u64> {
         let pipeline =
-            vec![doc! {"$match": records::parked_range(build)}, doc! {"$group": {"_id": null, "count": {"$sum": 1}}}];
+            vec![doc! {"$match": records::digest_range(build)}, doc! {"$group": {"_id": null, "count": {"$sum": 1}}}];
         let command = doc! {"aggregate": PARKED, "pipeline": pipeline, "cursor": {}};
         let found = self.read("counting the parked records", command).await?;
         Ok(found.first().map_or(0, |group| count_from(group, "count")))
@@ -239,7 +267,7 @@ impl RecordStore for MongoTarget {
 }
 
 impl MongoTarget {
-    async fn delete_all(&self, what: &str, collection: &str, deletes: Vec<Document>) -> Result<()> {
+    pub(super) async fn delete_all(&self, what: &str, collection: &str, deletes: Vec<Document>) -> Result<()> {
         let reply = self.delete(what, collection, deletes).await?;
         match reply.errors.first() {
             None => Ok(()),
@@ -262,6 +290,35 @@ fn checkpoint_from(record: &Document) -> Result<CheckpointRecord> {
         applied: applied.ok_or_else(|| damaged("a checkpoint"))?,
         events: count_from(record, "events"),
         committed_unix_ms: count_from(record, "committed_unix_ms"),
+        streams: record.get_document("streams").ok().map(streams_from).transpose()?,
+        marked: record
+            .get_str("marked")
+            .map_or(Ok(GtidSet::default()), |text| text.parse())
+            .map_err(|_| damaged("a checkpoint"))?,
+    })
+}
+
+/// Positions as a list: a stream's name has dots.
+fn streams_to_bson(streams: &StreamCheckpoint) -> Document {
+    let position = |(stream, position): (&String, &Position)| {
+        Bson::from(doc! {"stream": stream, "id": position.id.to_string(), "count": count_to_bson(position.count)})
+    };
+    let positions: Vec<Bson> = streams.positions.iter().map(position).collect();
+    doc! {"generation": &streams.generation, "epoch": count_to_bson(streams.epoch), "positions": positions}
+}
+
+fn streams_from(record: &Document) -> Result<StreamCheckpoint> {
+    let broken = || damaged("a checkpoint");
+    let position = |stored: &Bson| {
+        let stored = stored.as_document()?;
+        let id = stored.get_str("id").ok()?.parse().ok()?;
+        Some((stored.get_str("stream").ok()?.to_string(), Position { id, count: count_from(stored, "count") }))
+    };
+    let positions = record.get_array("positions").map_err(|_| broken())?;
+    Ok(StreamCheckpoint {
+        generation: record.get_str("generation").map_err(|_| broken())?.to_string(),
+        epoch: count_from(record, "epoch"),
+        positions: positions.iter().map(position).collect::<Option<_>>().ok_or_else(broken)?,
     })
 }
 

@@ -14,6 +14,7 @@ mod collections;
 mod command;
 mod failure;
 mod leases;
+mod marks;
 mod records;
 mod writer;
 

@@ -16,6 +16,7 @@ pub(super) const META: &str = "_rowfold.meta";
 pub(super) const BUILDS: &str = "_rowfold.builds";
 pub(super) const CHUNKS: &str = "_rowfold.chunks";
 pub(super) const CHECKPOINTS: &str = "_rowfold.checkpoints";
+pub(super) const MARKS: &str = "_rowfold.marks";
 pub(super) const PARKED: &str = "_rowfold.parked";
 pub(super) const LEASES: &str = "_rowfold.leases";
 
@@ -35,21 +36,21 @@ pub(super) fn chunk_range(build: &BuildRecord) -> Document {
     doc! {"_id": {"$gte": chunk_id(build, 0), "$lte": chunk_id(build, u32::MAX)}}
 }
 
-/// `{b: build, k: digest of the key}`: a key can be too long for an `_id`, which may be why it is parked.
-pub(super) fn parked_id(build: &BuildRecord, key: &Key) -> Result<Bson> {
-    let bytes = bson::serialize_to_vec(&doc! {"k": key_to_bson(key)})
-        .map_err(|_| Error::halt("the key of a parked document is not BSON"))?;
-    Ok(parked_id_of(build, fnv128(&bytes)))
+/// `{b: build, k: digest}` of what names a record within its build: a key can be too long for an `_id`, which may be why
+/// its document is parked.
+pub(super) fn digest_id(build: &BuildRecord, named_by: &Document) -> Result<Bson> {
+    let bytes = bson::serialize_to_vec(named_by).map_err(|_| Error::halt("the key of a record is not BSON"))?;
+    Ok(digest_id_of(build, fnv128(&bytes)))
 }
 
-fn parked_id_of(build: &BuildRecord, digest: u128) -> Bson {
+fn digest_id_of(build: &BuildRecord, digest: u128) -> Bson {
     let digest = Binary { subtype: BinarySubtype::Generic, bytes: digest.to_be_bytes().to_vec() };
     Bson::Document(doc! {"b": build.id(), "k": digest})
 }
 
-/// The `_id`s of all parked records of a build.
-pub(super) fn parked_range(build: &BuildRecord) -> Document {
-    doc! {"_id": {"$gte": parked_id_of(build, 0), "$lte": parked_id_of(build, u128::MAX)}}
+/// The `_id`s of all records of a build that are named by a digest.
+pub(super) fn digest_range(build: &BuildRecord) -> Document {
+    doc! {"_id": {"$gte": digest_id_of(build, 0), "$lte": digest_id_of(build, u128::MAX)}}
 }
 
 /// FNV-1a, 128 bits: the same for ever, which is all that is asked of it.

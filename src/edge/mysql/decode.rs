@@ -8,7 +8,7 @@ use super::charset::{Charset, Charsets};
 use super::cursor::{Cursor, Truncated, bit};
 use super::decode_value::{BadValue, extent, fits, value};
 use super::table_map::{TableMap, WireType, types};
-use crate::model::change::{Cell, Image, RowChange};
+use crate::model::change::{Cell, Image, RowChange, Spot};
 use crate::model::plan::TableUse;
 use crate::model::schema::{ColumnKind, Table};
 use crate::model::value::Value;
@@ -154,6 +154,7 @@ impl TableDecoder {
                 table: self.table,
                 before: if form.before { Some(self.image(&before, &mut event, false)?) } else { None },
                 after: if form.after { Some(self.image(&after, &mut event, form.partial)?) } else { None },
+                spot: Spot::default(),
             };
             if event.0.len() == left {
                 return Err(Truncated.into());

@@ -13,7 +13,7 @@ use super::event::{self, Incoming, kind};
 use super::statement::{self, Effect, Statement, Xid};
 use super::table_map::{self, TableMap};
 use crate::error::{Error, Result};
-use crate::model::change::{Cell, Image, LogEvent, RowChange, Transaction, Unlogged};
+use crate::model::change::{Cell, Image, LogEvent, RowChange, Spot, Transaction, Unlogged};
 use crate::model::plan::JobPlan;
 use crate::model::position::Gtid;
 use crate::model::schema::Table;
@@ -211,7 +211,13 @@ impl Assembler {
         if bytes > PART_BYTES {
             changes = self.cut(&gtid, changes);
         }
-        self.ready.push_back(LogEvent::Commit(Transaction { gtid, also, changes, committed_unix_ms }));
+        self.ready.push_back(LogEvent::Commit(Transaction {
+            gtid,
+            also,
+            changes,
+            committed_unix_ms,
+            origin: Arc::default(),
+        }));
         Ok(())
     }
 
@@ -222,7 +228,7 @@ impl Assembler {
         for change in changes {
             if bytes > PART_BYTES {
                 let changes = std::mem::take(&mut part);
-                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes });
+                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes, origin: Arc::default() });
                 bytes = 0;
             }
             bytes += change.bytes();
@@ -291,7 +297,13 @@ impl Assembler {
             self.definitions.remove(&at);
             self.known.retain(|_, known| known.as_ref().is_none_or(|known| known.table != at));
             let table = self.plan.tables[at].name.clone();
-            self.ready.push_back(LogEvent::Unlogged { gtid: gtid.clone(), table, what });
+            self.ready.push_back(LogEvent::Unlogged {
+                gtid: gtid.clone(),
+                table,
+                what,
+                origin: Arc::default(),
+                spot: Spot::default(),
+            });
         }
         Ok(())
     }
@@ -371,7 +383,7 @@ impl Assembler {
         }
         let changes = std::mem::take(&mut open.changes);
         open.bytes = 0;
-        self.ready.push_back(LogEvent::Part { gtid: open.gtid.clone(), changes });
+        self.ready.push_back(LogEvent::Part { gtid: open.gtid.clone(), changes, origin: Arc::default() });
         Ok(())
     }
 

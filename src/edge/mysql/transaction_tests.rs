@@ -71,12 +71,13 @@ impl Stream {
         };
         std::iter::from_fn(|| self.0.pop())
             .map(|event| match event {
-                LogEvent::Part { gtid, changes } => format!("part {}: {}", gtid.number, changes.len()),
+                LogEvent::Part { gtid, changes, .. } => format!("part {}: {}", gtid.number, changes.len()),
                 LogEvent::Commit(done) => {
                     let also: String = done.also.iter().map(|gtid| format!("+{}", gtid.number)).collect();
                     format!("{}{also}: {}", done.gtid.number, ids(&done.changes))
                 }
-                LogEvent::Unlogged { gtid, table, what } => format!("unlogged {} {table} {what:?}", gtid.number),
+                LogEvent::Unlogged { gtid, table, what, .. } => format!("unlogged {} {table} {what:?}", gtid.number),
+                LogEvent::Passed(_) => "passed".into(),
                 LogEvent::Heartbeat => "heartbeat".into(),
             })
             .collect()

@@ -1,6 +1,7 @@
 //! Which roots a change marks: a two-level projection with a lookup and a link table.
 
 use super::*;
+use crate::model::change::Spot;
 use crate::model::plan::{
     Equality, IdColumn, JoinPair, JoinPlan, NodeColumn, NodePlan, ProjectionPlan, Shape, TableUse, Through, UsedColumn,
 };
@@ -114,7 +115,7 @@ fn marks_of(change: &RowChange) -> Result<Marked> {
 }
 
 fn check(table: usize, before: Option<Image>, after: Option<Image>, expected: Marked) {
-    let marked = marks_of(&RowChange { table, before, after }).expect("a complete image");
+    let marked = marks_of(&RowChange { table, before, after, spot: Spot::default() }).expect("a complete image");
     assert_eq!(marked, expected);
 }
 
@@ -160,7 +161,7 @@ fn null_joins_nothing() {
 fn an_absent_column_is_unchanged_or_stops_the_engine() {
     let after = image(&[Cell::Absent, Cell::Raw(vec![2])]);
     check(1, image(&[int(5), Cell::Absent]), after.clone(), (vec![], vec![(1, false, 5)]));
-    let unknown = RowChange { table: 1, before: image(&[Cell::Absent, Cell::Absent]), after };
+    let unknown = RowChange { table: 1, before: image(&[Cell::Absent, Cell::Absent]), after, spot: Spot::default() };
     assert_eq!(marks_of(&unknown).expect_err("nothing leads to the roots").kind(), crate::error::Kind::Halt);
 }
 
