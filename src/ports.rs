@@ -20,7 +20,9 @@ use crate::model::plan::IndexPlan;
 use crate::model::position::{GtidSet, Version};
 use crate::model::value::Key;
 
-pub use self::streams::{Append, Appended, Begin, ForeignLook, Groups, Look, StreamStore, Usage, group_name};
+pub use self::streams::{
+    Append, Appended, Begin, CaptureSource, ForeignLook, Groups, Look, StreamStore, Usage, group_name,
+};
 
 /// Which rows of a node to read.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The streams of one prefix, as capture and the builds that read them see them.
 //!
-//! Owns: [`StreamStore`]. Does not own: Redis (`edge::redis`), what entries say (`logic::envelope`), when history counts
+//! Owns: [`StreamStore`] and [`CaptureSource`]. Does not own: Redis (`edge::redis`), what entries say (`logic::envelope`), when history counts
 //! as lost (`logic::following`), when to trim (`logic::capturing`).
 //!
 //! Every call is one round trip that has happened or not; after a `Retry` error of a call that writes, it is unknown which.
@@ -8,9 +8,29 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::ChangeLog;
 use crate::error::Result;
+use crate::model::change::SourceState;
 use crate::model::position::{Gtid, GtidSet};
+use crate::model::schema::{Table, TableName};
 use crate::model::stream::{EntryId, Epoch, Member, Meta, Position, RawEntry};
+
+/// A source whose change log holds whole rows of any tables: what capture reads.
+pub trait CaptureSource: Send + Sync + 'static {
+    /// A change log.
+    type Log: ChangeLog;
+
+    /// Who answers, and what it has executed.
+    fn state(&self) -> impl Future<Output = Result<SourceState>> + Send;
+
+    /// The definitions of those of these tables that exist and may be read.
+    fn tables(&self, names: &[TableName]) -> impl Future<Output = Result<Vec<Table>>> + Send;
+
+    /// Opens the change log after `from`. [`crate::model::change::RowChange::table`] is an index into `tables`, and images
+    /// hold one cell for each column of the table, in its order: its value (JSON as text), or `Absent` if the event does not
+    /// hold it or holds another type than the definition says. Fails with `Halt` if the log no longer reaches back.
+    fn row_log(&self, from: &GtidSet, tables: &[Table]) -> impl Future<Output = Result<Self::Log>> + Send;
+}
 
 /// What one look saw, all in the same moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
