@@ -151,11 +151,11 @@ async fn killed_between_the_parts_of_a_huge_transaction_nothing_is_lost() {
     running.wait_live(&library.job).await;
     let (capture, mut apply) = (running.capture.expect("capture"), running.apply);
     capture.stop(Duration::from_secs(15)).await;
-    // In one transaction: some 60,000 rows come, all change, half go again.
+    // In one transaction: 6,000 rows come, all change, half go again.
     for sql in [
         "SET SESSION cte_max_recursion_depth = 100000",
         "BEGIN",
-        "INSERT INTO book WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) \
+        "INSERT INTO book WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) \
          SELECT 1000000 + i, 1 + i % 50, CONCAT('book ', i) FROM n",
         "UPDATE book SET title = CONCAT(title, '!'), author_id = 1 + (author_id + 7) % 50 WHERE id > 1000000",
         "DELETE FROM book WHERE id > 1000200",

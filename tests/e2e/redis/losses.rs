@@ -127,6 +127,29 @@ async fn a_live_job_survives_what_is_done_to_its_redis() {
     library.scratch.remove().await;
 }
 
+/// Lost while nobody looked: the job that starts finds nothing at all, and must not take that for a first start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_while_the_job_is_down_is_named_when_it_starts() {
+    let _seat = harness::seat().await;
+    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let name = "rdown";
+    let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
+    let database = library.scratch.name.clone();
+    for (number, runs) in [Runs::Whole, Runs::Halves].into_iter().enumerate() {
+        let mut running = runs.start(&library.job);
+        running.wait_quiescent(&library.job).await;
+        running.stop().await;
+        library.change(number as u32).await;
+        Harm::Flush.be_done(&mut redis, name, &database).await;
+        let mut running = runs.start(&library.job);
+        running.wait_said(&[LOST], SAID).await;
+        running.wait_quiescent(&library.job).await;
+        library.assert_equal(AUTHORS - 1).await;
+        running.stop().await;
+    }
+    library.scratch.remove().await;
+}
+
 /// While the copy runs, what is flushed away was not applied anywhere yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn flushed_while_the_copy_runs_nothing_is_lost() {
@@ -166,7 +189,7 @@ async fn a_full_redis_is_waited_for() {
     let streams = Streams { redis: &redis, prefix: name, database: &database };
     let before = streams.stream("book").await.unwrap_or_default().added;
     let load = library.load(PACE);
-    running.wait_said(&["out of memory", "maxmemory"], SAID).await;
+    running.wait_said(&["no room in Redis"], SAID).await;
     load.more(20).await;
     assert_eq!(streams.stream("book").await.unwrap_or_default().added, before, "a full Redis took entries");
     running.assert_running();

@@ -63,7 +63,7 @@ async fn redis_killed(keeps: Keeps, runs: Runs, name: &str) {
 }
 
 /// What every report of a loss says.
-pub const LOST: &str = "entries are missing";
+pub const LOST: &str = "entries of the streams are missing";
 
 async fn generation(redis: &PrivateRedis, prefix: &str) -> Option<String> {
     let streams = Streams { redis, prefix, database: "" };

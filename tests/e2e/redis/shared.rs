@@ -21,8 +21,10 @@ const PACE: Duration = Duration::from_millis(10);
 const SAID: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(15);
 /// The bound of the streams, and what one MULTI may add to it before capture looks again.
-const MAX_BYTES: u64 = 128 << 10;
-const SLACK: u64 = 64 << 10;
+const MAX_BYTES: u64 = 1 << 20;
+const SLACK: u64 = 256 << 10;
+/// The most that one MULTI may hold: so far beyond the bound capture may go when much waits in the binlog.
+const MULTI: u64 = 4 << 20;
 
 /// Another job over the library's books, with documents in a database of its own.
 struct Second {
@@ -73,7 +75,7 @@ async fn a_job_that_is_away_is_waited_for_within_the_bound() {
     let _seat = harness::seat().await;
     let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
     let name = "raway";
-    let stream = section(&redis, name, "128KiB");
+    let stream = section(&redis, name, "1MiB");
     let mut library = Library::create_over(name, &servers::mysql_url(), stream.clone()).await;
     let database = library.scratch.name.clone();
     let second = Second::create(&library, &stream, BOOKS).await;
@@ -85,7 +87,7 @@ async fn a_job_that_is_away_is_waited_for_within_the_bound() {
 
     let streams = Streams { redis: &redis, prefix: name, database: &database };
     let load = library.load(PACE);
-    running.wait_said(&["max_bytes"], SAID).await;
+    running.wait_said(&["no room in Redis"], SAID).await;
     let (mut full, mut most) = (streams.stream("book").await.expect("a stream"), streams.bytes().await);
     // It waits: what is committed now stays in the binlog.
     for _ in 0..5 {
@@ -101,10 +103,13 @@ async fn a_job_that_is_away_is_waited_for_within_the_bound() {
     load.more(10).await;
     assert_eq!(streams.stream("book").await.expect("a stream").added, waited_at, "capture does not wait");
     running.assert_running();
+    assert!(running.said(&format!("{database}_second")), "it is not said who is waited for: {}", running.log());
 
     // It returns, and everything goes on.
     let mut away = second.job.command("apply").start();
     harness::until("capture to go on", SAID, async || {
+        let bytes = streams.bytes().await;
+        assert!(bytes <= MAX_BYTES + MULTI, "{bytes} bytes in Redis, of {MAX_BYTES}");
         (streams.stream("book").await.expect("a stream").added > waited_at + 20).then_some(())
     })
     .await;

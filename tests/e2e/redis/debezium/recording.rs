@@ -142,9 +142,9 @@ fn every_recording_is_read_whole() {
         let recording = Recording::read(text);
         let gtid = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee:7";
         let told: Vec<usize> = (0..12).map(|number| recording.transaction(number, gtid).len()).collect();
-        // The eighth deletes from a table that no job maps, the ninth alters one, the last truncates.
-        assert_eq!(told, [1, 3, 2, 9, 3, 1, 3, 0, 0, 1, 6, 0], "{name}");
-        assert_eq!(recording.snapshot.len(), 9, "{name}");
+        // The eighth and the last are of a table that was left out here: it has no key, so no job can map it.
+        assert_eq!(told, [1, 3, 2, 9, 3, 1, 3, 0, 1, 1, 6, 0], "{name}");
+        assert_eq!(recording.snapshot.len(), 23, "{name}");
         for entry in recording.transaction(0, gtid) {
             assert!(entry.fields.iter().any(|(_, value)| value.contains(&format!("\"gtid\":\"{gtid}\""))), "{entry:?}");
         }
