@@ -4,7 +4,7 @@
 use super::rig::{Runs, section};
 use crate::converge::{converge, each_schema};
 use crate::harness;
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::world::World;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const SCHEMAS: u64 = 3;
 
 /// Schemas that the test without Redis has as well: what differs is only the way of the changes.
 async fn each(runs: Runs, name: &'static str) {
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await.map(Arc::new) else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await.map(Arc::new) else { return };
     let count = harness::number("ROWFOLD_E2E_REDIS_SCHEMAS", SCHEMAS);
     each_schema(count, move |seed, index| {
         let redis = redis.clone();

@@ -3,7 +3,7 @@
 
 use super::rig::{Runs, section};
 use crate::harness::engine::Engine;
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::world::{REST, World};
 use crate::harness::{self, status};
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ fn assert_alive(engine: &mut Option<Engine>) {
     }
 }
 
-async fn world(redis: &PrivateRedis, name: &str, shift: u64) -> World {
+async fn world(redis: &MortalRedis, name: &str, shift: u64) -> World {
     let seed = harness::seed();
     let index = harness::number("ROWFOLD_E2E_KILL_SCHEMA", (seed + shift) % 20);
     let world = World::create_over(name, seed, index, section(redis, name, "64MiB")).await;
@@ -109,7 +109,7 @@ async fn world(redis: &PrivateRedis, name: &str, shift: u64) -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_killed_at_every_point_of_the_way_through_redis_loses_nothing() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let mut world = world(&redis, "rkillrun", 1).await;
     let compared = killed_at(&mut world, "run", &WHOLE, None).await;
     println!("{} kills of run, {compared} documents equal", WHOLE.len());
@@ -119,7 +119,7 @@ async fn run_killed_at_every_point_of_the_way_through_redis_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn capture_killed_while_apply_goes_on_loses_nothing() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let mut world = world(&redis, "rkillcapture", 2).await;
     let mut running = Runs::Halves.start(&world.job);
     running.wait_live(&world.job).await;
@@ -132,7 +132,7 @@ async fn capture_killed_while_apply_goes_on_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn apply_killed_while_capture_goes_on_loses_nothing() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let mut world = world(&redis, "rkillapply", 3).await;
     let compared = killed_at(&mut world, "apply", &APPLY, Some("capture")).await;
     println!("{} kills of apply, {compared} documents equal", APPLY.len());
@@ -143,7 +143,7 @@ async fn apply_killed_while_capture_goes_on_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_parts_of_a_huge_transaction_nothing_is_lost() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let stream = section(&redis, "rparts", "200MiB");
     let mut library =
         crate::harness::library::Library::create_over("rparts", &harness::servers::mysql_url(), stream).await;

@@ -7,7 +7,7 @@ use super::rig::{Running, Runs, section};
 use super::streams::Streams;
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::servers;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ enum Harm {
 }
 
 impl Harm {
-    async fn be_done(self, redis: &mut PrivateRedis, prefix: &str, database: &str) {
+    async fn be_done(self, redis: &mut MortalRedis, prefix: &str, database: &str) {
         let streams = Streams { redis, prefix, database };
         let (book, meta) = (streams.key("book"), streams.meta());
         match self {
@@ -76,7 +76,7 @@ async fn mended(library: &mut Library, running: &mut Running, harm: Harm) {
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_entries_that_are_lost_are_missed_and_captured_again() {
     let _seat = harness::seat().await;
-    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(mut redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "runread";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();
@@ -105,7 +105,7 @@ async fn unread_entries_that_are_lost_are_missed_and_captured_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_job_survives_what_is_done_to_its_redis() {
     let _seat = harness::seat().await;
-    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(mut redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rlive";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();
@@ -131,7 +131,7 @@ async fn a_live_job_survives_what_is_done_to_its_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_while_the_job_is_down_is_named_when_it_starts() {
     let _seat = harness::seat().await;
-    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(mut redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rdown";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();
@@ -154,7 +154,7 @@ async fn what_is_lost_while_the_job_is_down_is_named_when_it_starts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flushed_while_the_copy_runs_nothing_is_lost() {
     let _seat = harness::seat().await;
-    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(mut redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rflushcopy";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();
@@ -178,7 +178,7 @@ async fn flushed_while_the_copy_runs_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_redis_is_waited_for() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rfull";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();

@@ -5,7 +5,7 @@ use super::rig::{Runs, section};
 use super::streams::Streams;
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::servers;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const POINTS: [(&str, u32); 4] =
 
 async fn redis_killed(keeps: Keeps, runs: Runs, name: &str) {
     let _seat = harness::seat().await;
-    let Some(mut redis) = PrivateRedis::start(keeps).await else { return };
+    let Some(mut redis) = MortalRedis::start(keeps).await else { return };
     let stream = section(&redis, name, "64MiB");
     let mut library = Library::create_over(name, &servers::mysql_url(), stream).await;
     for (number, (point, nth)) in POINTS.into_iter().enumerate() {
@@ -65,7 +65,7 @@ async fn redis_killed(keeps: Keeps, runs: Runs, name: &str) {
 /// What every report of a loss says.
 pub const LOST: &str = "entries of the streams are missing";
 
-async fn generation(redis: &PrivateRedis, prefix: &str) -> Option<String> {
+async fn generation(redis: &MortalRedis, prefix: &str) -> Option<String> {
     let streams = Streams { redis, prefix, database: "" };
     redis.ask(&["HGET", &streams.meta(), "generation"]).await
 }

@@ -5,7 +5,7 @@ use super::rig::{Runs, section};
 use super::streams::Streams;
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::world::REST;
 use crate::harness::{servers, status};
 use bson::{Document, doc};
@@ -27,7 +27,7 @@ const POISON: [(&str, &str); 4] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_change_is_parked_with_its_id_and_the_stream_goes_on() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rpoison";
     let mut library = Library::create_over(name, &servers::mysql_url(), section(&redis, name, "64MiB")).await;
     let database = library.scratch.name.clone();

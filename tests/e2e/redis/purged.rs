@@ -4,8 +4,8 @@
 use super::rig::{Runs, section};
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::private::PrivateMysql;
-use crate::harness::redis::{Keeps, PrivateRedis};
 use crate::harness::servers::{ask, execute, executed};
 use mysql_async::prelude::Queryable;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 async fn streams_that_cannot_be_filled_again_stop_the_job() {
     let _seat = harness::seat().await;
     let Some(mysql) = PrivateMysql::start() else { return };
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     for (runs, name) in [(Runs::Whole, "rpurgedrun"), (Runs::Halves, "rpurgedhalves")] {
         let mut library = Library::create_over(name, &mysql.url, section(&redis, name, "64MiB")).await;
         let mut running = runs.start(&library.job);

@@ -2,7 +2,7 @@
 //! Owns: `run` as one process or as its two halves. Does not own: Redis itself (`harness::redis`).
 
 use crate::harness::engine::{Engine, Job};
-use crate::harness::redis::PrivateRedis;
+use crate::harness::mortal::MortalRedis;
 use crate::harness::{self, status};
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const STOPPED: Duration = Duration::from_secs(15);
 
 /// The section `stream:` of a job. A short lease keeps a restart after kill -9 short.
-pub fn section(redis: &PrivateRedis, prefix: &str, max_bytes: &str) -> String {
+pub fn section(redis: &MortalRedis, prefix: &str, max_bytes: &str) -> String {
     format!("stream:\n  url: {}\n  prefix: {prefix}\n  max_bytes: {max_bytes}\n  lease: 3s\n", redis.url())
 }
 

@@ -1,11 +1,11 @@
 //! The instruments of these tests, without the engine.
-//! Owns: proof that a private Redis loses what it must lose and keeps what it must keep. Does not own: claims about the
+//! Owns: proof that a mortal Redis loses what it must lose and keeps what it must keep. Does not own: claims about the
 //! engine.
 
 use super::streams::Streams;
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 
-async fn three(redis: &PrivateRedis) -> Streams<'_> {
+async fn three(redis: &MortalRedis) -> Streams<'_> {
     for id in ["1-1", "1-2", "2-1"] {
         redis.ask::<String>(&["XADD", "p.d.t", id, "{}", "{\"a\": 1}"]).await;
     }
@@ -13,8 +13,8 @@ async fn three(redis: &PrivateRedis) -> Streams<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_redis_keeps_what_it_is_told_to_keep() {
-    let Some(mut redis) = PrivateRedis::start(Keeps::Everything).await else { return };
+async fn a_mortal_redis_keeps_what_it_is_told_to_keep() {
+    let Some(mut redis) = MortalRedis::start(Keeps::Everything).await else { return };
     let before = three(&redis).await.stream("t").await.expect("a stream");
     assert_eq!((before.added, before.length, before.first.as_str(), before.last.as_str()), (3, 3, "1-1", "2-1"));
     redis.restart().await;
@@ -29,8 +29,8 @@ async fn a_private_redis_keeps_what_it_is_told_to_keep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_redis_without_an_aof_forgets() {
-    let Some(mut redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+async fn a_mortal_redis_without_an_aof_forgets() {
+    let Some(mut redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     assert!(three(&redis).await.stream("t").await.is_some());
     redis.restart().await;
     assert_eq!(Streams { redis: &redis, prefix: "p", database: "d" }.stream("t").await, None);

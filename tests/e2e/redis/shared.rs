@@ -8,7 +8,7 @@ use super::streams::Streams;
 use crate::harness;
 use crate::harness::engine::Job;
 use crate::harness::library::{AUTHORS, Library};
-use crate::harness::redis::{Keeps, PrivateRedis};
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::servers::{self, execute, server_id};
 use crate::harness::status;
 use crate::harness::world::REST;
@@ -73,7 +73,7 @@ const SHELVES_QUERY: &str = "SELECT CAST(JSON_ARRAY(CONCAT('i32:', s.id)) AS CHA
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_away_is_waited_for_within_the_bound() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "raway";
     let stream = section(&redis, name, "1MiB");
     let mut library = Library::create_over(name, &servers::mysql_url(), stream.clone()).await;
@@ -132,7 +132,7 @@ async fn a_job_that_is_away_is_waited_for_within_the_bound() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_job_joins_with_another_table() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rjoin";
     let stream = section(&redis, name, "64MiB");
     let mut library = Library::create_over(name, &servers::mysql_url(), stream.clone()).await;
@@ -183,7 +183,7 @@ async fn a_second_job_joins_with_another_table() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_projection_is_copied_while_the_live_one_follows() {
     let _seat = harness::seat().await;
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     let name = "rgrow";
     let stream = section(&redis, name, "64MiB");
     let mut library = Library::create_over(name, &servers::mysql_url(), stream).await;

@@ -2,7 +2,7 @@
 //! Owns: counting entries and bytes. Does not own: what entries mean.
 
 use crate::harness;
-use crate::harness::redis::PrivateRedis;
+use crate::harness::mortal::MortalRedis;
 use redis::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// The streams of a database's tables.
 pub struct Streams<'a> {
-    pub redis: &'a PrivateRedis,
+    pub redis: &'a MortalRedis,
     pub prefix: &'a str,
     pub database: &'a str,
 }

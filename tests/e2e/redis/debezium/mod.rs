@@ -7,8 +7,8 @@ mod recording;
 use super::rig::{Running, Runs};
 use crate::harness;
 use crate::harness::engine::Job;
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::private::PrivateMysql;
-use crate::harness::redis::{Keeps, PrivateRedis};
 use crate::harness::servers::{self, ask, execute, executed, server_id};
 use crate::oracle::{self, compare};
 use mongodb::Database;
@@ -67,7 +67,7 @@ struct Shop {
 
 impl Shop {
     /// The rows are there, the Debezium Server has copied them, nothing has changed since.
-    async fn open(mysql: &PrivateMysql, redis: &PrivateRedis, name: &str, recorded: &str) -> Shop {
+    async fn open(mysql: &PrivateMysql, redis: &MortalRedis, name: &str, recorded: &str) -> Shop {
         let mut conn = servers::mysql_at(&mysql.url, None).await;
         for sql in statements(SHOP) {
             execute(&mut conn, &sql).await;
@@ -110,7 +110,7 @@ impl Shop {
     }
 
     /// And the Debezium Server tells of it.
-    async fn tell(&mut self, redis: &PrivateRedis, number: usize, gtid: &str) -> usize {
+    async fn tell(&mut self, redis: &MortalRedis, number: usize, gtid: &str) -> usize {
         let entries = self.recording.transaction(number, gtid);
         for entry in &entries {
             entry.append(redis).await;
@@ -149,7 +149,7 @@ fn transactions() -> Vec<Vec<String>> {
 }
 
 /// How many entries a stream has, for what must not be touched.
-async fn lengths(redis: &PrivateRedis, shop: &Shop) -> Vec<u64> {
+async fn lengths(redis: &MortalRedis, shop: &Shop) -> Vec<u64> {
     let mut lengths = Vec::new();
     for stream in shop.recording.streams() {
         lengths.push(redis.ask(&["XLEN", &stream]).await);
@@ -161,7 +161,7 @@ async fn lengths(redis: &PrivateRedis, shop: &Shop) -> Vec<u64> {
 async fn what_a_debezium_server_writes_becomes_right_documents() {
     let _seat = harness::seat().await;
     let Some(mysql) = PrivateMysql::start() else { return };
-    let Some(redis) = PrivateRedis::start(Keeps::Nothing).await else { return };
+    let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     for (name, recorded) in RECORDINGS {
         followed(&mysql, &redis, name, recorded).await;
         println!("recording {name}: equal");
@@ -170,7 +170,7 @@ async fn what_a_debezium_server_writes_becomes_right_documents() {
     without_a_stream(&mysql, &redis).await;
 }
 
-async fn followed(mysql: &PrivateMysql, redis: &PrivateRedis, name: &str, recorded: &str) {
+async fn followed(mysql: &PrivateMysql, redis: &MortalRedis, name: &str, recorded: &str) {
     let mut shop = Shop::open(mysql, redis, name, recorded).await;
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
@@ -209,7 +209,7 @@ async fn followed(mysql: &PrivateMysql, redis: &PrivateRedis, name: &str, record
 }
 
 /// The Debezium Server copies everything again, which it does when it has lost its place.
-async fn copied_again(mysql: &PrivateMysql, redis: &PrivateRedis) {
+async fn copied_again(mysql: &PrivateMysql, redis: &MortalRedis) {
     let mut shop = Shop::open(mysql, redis, "again", RECORDINGS[0].1).await;
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
@@ -233,7 +233,7 @@ async fn copied_again(mysql: &PrivateMysql, redis: &PrivateRedis) {
 }
 
 /// A table of which the Debezium Server has never told: maybe it has no changes, maybe it is not asked to tell.
-async fn without_a_stream(mysql: &PrivateMysql, redis: &PrivateRedis) {
+async fn without_a_stream(mysql: &PrivateMysql, redis: &MortalRedis) {
     let mut shop = Shop::open(mysql, redis, "without", RECORDINGS[0].1).await;
     assert_eq!(redis.ask::<u64>(&["DEL", "cdc.shop.product"]).await, 1);
     let mut running = Runs::Whole.start(&shop.job);

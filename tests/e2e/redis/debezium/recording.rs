@@ -4,7 +4,7 @@
 //! Each line is an entry as Redis gave it: stream, ID, fields. The schemas that one kind of recording repeats in every
 //! entry stand once at the top of its file.
 
-use crate::harness::redis::PrivateRedis;
+use crate::harness::mortal::MortalRedis;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,12 +100,12 @@ impl Entry {
         self.transaction().is_some()
     }
 
-    pub async fn append(&self, redis: &PrivateRedis) {
+    pub async fn append(&self, redis: &MortalRedis) {
         self.append_at(redis, &self.id).await;
     }
 
     /// Under another ID, or `*`.
-    pub async fn append_at(&self, redis: &PrivateRedis, id: &str) {
+    pub async fn append_at(&self, redis: &MortalRedis, id: &str) {
         let mut words = vec!["XADD", &self.stream, id];
         for (name, value) in &self.fields {
             words.extend([name.as_str(), value.as_str()]);
@@ -115,7 +115,7 @@ impl Entry {
 }
 
 /// What the server says it has read, as it says it.
-pub async fn save_offsets(redis: &PrivateRedis, executed: &str) {
+pub async fn save_offsets(redis: &MortalRedis, executed: &str) {
     let value = format!(
         "{{\"transaction_id\":null,\"ts_sec\":1795241079,\"file\":\"binlog.000001\",\"pos\":4,\"gtids\":\"{executed}\",\
          \"server_id\":1,\"event\":2}}"

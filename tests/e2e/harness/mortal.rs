@@ -1,4 +1,4 @@
-//! A Redis that only one test uses, because that test harms it: `scripts/services private-redis`.
+//! A Redis that only one test uses, because that test harms it: `scripts/services mortal-redis`.
 //! Owns: that it ends with the test, how it is killed and comes back, and asking it. Does not own: what is in it.
 
 use redis::aio::MultiplexedConnection;
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const PREFIX: &str = "private-redis-";
+const PREFIX: &str = "mortal-redis-";
 /// The script's word for "not on this machine".
 const CANNOT_HERE: i32 = 3;
 const STARTED: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ impl Keeps {
     }
 }
 
-pub struct PrivateRedis {
+pub struct MortalRedis {
     folder: PathBuf,
     port: u16,
     keeps: Keeps,
@@ -45,9 +45,9 @@ pub struct PrivateRedis {
     lives: u32,
 }
 
-impl PrivateRedis {
+impl MortalRedis {
     /// None, and the reason printed, where the servers are in Docker or somebody else's.
-    pub async fn start(keeps: Keeps) -> Option<PrivateRedis> {
+    pub async fn start(keeps: Keeps) -> Option<MortalRedis> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
         sweep(root);
@@ -57,7 +57,7 @@ impl PrivateRedis {
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
         let child = spawn(&folder, port, keeps, 0);
-        let mut redis = PrivateRedis { folder, port, keeps, child, lives: 0 };
+        let mut redis = MortalRedis { folder, port, keeps, child, lives: 0 };
         redis.wait_ready().await.then_some(redis)
     }
 
@@ -77,7 +77,7 @@ impl PrivateRedis {
         self.come_back().await;
     }
 
-    /// After [`PrivateRedis::kill`].
+    /// After [`MortalRedis::kill`].
     pub async fn come_back(&mut self) {
         self.lives += 1;
         self.child = spawn(&self.folder, self.port, self.keeps, self.lives);
@@ -119,14 +119,14 @@ impl PrivateRedis {
         loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 let said = fs::read_to_string(log(&self.folder, self.lives)).unwrap_or_default();
-                assert_eq!(status.code(), Some(CANNOT_HERE), "the private Redis ended: {said}");
+                assert_eq!(status.code(), Some(CANNOT_HERE), "the mortal Redis ended: {said}");
                 println!("NOT TESTED, for want of a Redis that may be harmed: {}", said.trim());
                 return false;
             }
             if self.try_ask::<String>(&["PING"]).await.is_ok() {
                 return true;
             }
-            assert!(start.elapsed() < STARTED, "the private Redis does not answer after {STARTED:?}");
+            assert!(start.elapsed() < STARTED, "the mortal Redis does not answer after {STARTED:?}");
             tokio::time::sleep(super::POLL).await;
         }
     }
@@ -140,7 +140,7 @@ fn spawn(folder: &Path, port: u16, keeps: Keeps, life: u32) -> Child {
     fs::create_dir_all(folder).expect("the target folder can be written");
     let said = File::create(log(folder, life)).expect("a log");
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services"))
-        .arg("private-redis")
+        .arg("mortal-redis")
         .arg(folder)
         .args(["--port", &port.to_string(), "--save", "", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"])
         .args(keeps.options())
@@ -151,7 +151,7 @@ fn spawn(folder: &Path, port: u16, keeps: Keeps, life: u32) -> Child {
         .unwrap_or_else(|e| panic!("scripts/services does not start: {e}"))
 }
 
-impl Drop for PrivateRedis {
+impl Drop for MortalRedis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
