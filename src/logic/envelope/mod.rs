@@ -1,0 +1,11 @@
+//! The text of stream entries: Debezium's change events as JSON.
+//!
+//! Owns: what an entry says (`entry`, `decode`, `decode_value`), and what else a Debezium Server leaves in Redis (`foreign`, `ddl`). Does
+//! not own: streams and positions (`model::stream`), where entries are kept (`edge`), what follows from a change (`logic::routing`).
+
+mod ddl;
+pub mod decode;
+mod decode_value;
+mod entry;
+pub mod foreign;
+mod moment_text;
