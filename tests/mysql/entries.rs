@@ -180,11 +180,8 @@ async fn entries_are_those_of_a_debezium_server() {
         theirs.entry(stream).or_default().push((key, value));
     }
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
-    let facts: (u32, u32, String) = conn
-        .query_first("SELECT @@server_id, CONNECTION_ID(), @@server_uuid")
-        .await
-        .expect("facts")
-        .expect("facts");
+    let facts: (u32, u32, String) =
+        conn.query_first("SELECT @@server_id, CONNECTION_ID(), @@server_uuid").await.expect("facts").expect("facts");
     let (our_first, their_first) = (first(&ours), first(&theirs));
     assert!(our_first["source"]["gtid"].as_str().is_some_and(|gtid| gtid.starts_with(&facts.2)));
     for (stream, expected) in &theirs {
