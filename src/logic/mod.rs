@@ -4,6 +4,8 @@ pub mod assembly;
 pub mod backoff;
 pub mod chunks;
 pub mod conversion;
+pub mod envelope;
+pub mod following;
 pub mod grouping;
 pub mod lifecycle;
 pub mod routing;
