@@ -1,7 +1,15 @@
-//! The text of stream entries: Debezium's JSON envelope, compact (without schemas), in its default modes.
+//! The text of stream entries: Debezium's change events as JSON.
 //!
-//! Owns: [`entries`] and [`unlogged`]. Does not own: where entries lie (`model::stream`), who writes them when (`stream`).
+//! Owns: what an entry says, written (`encode`) and read (`entry`, `decode`, `decode_value`), and what else a Debezium Server
+//! leaves in Redis (`foreign`, `ddl`). Does not own: streams and positions (`model::stream`), where entries are kept (`edge`),
+//! who writes them when (`stream`), what follows from a change (`logic::routing`).
 
+mod ddl;
+pub mod decode;
+mod decode_value;
 mod encode;
+mod entry;
+pub mod foreign;
+mod moment_text;
 
 pub use self::encode::{Entry, entries, unlogged};
