@@ -23,6 +23,7 @@ pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Sh
     let clock = Arc::new(SystemClock::default());
     let progress = Arc::new(Progress::default());
     let target = Arc::new(connected.target);
+    let owner = owner(&*clock);
     let engine = Engine {
         plan: connected.plan,
         settings: Arc::new(connected.settings),
@@ -32,7 +33,9 @@ pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Sh
         clock: clock.clone(),
         pool: Pool::new()?,
         progress: progress.clone(),
-        owner: owner(&*clock),
+        owner,
+        streams: None::<Arc<crate::stream::Streams<crate::edge::redis::RedisStreams>>>,
+        capturing: None,
     };
     let began_ms = clock.monotonic_ms();
     let shown = tokio::spawn(report::show(progress.clone()));

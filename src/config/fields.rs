@@ -17,11 +17,13 @@ const HINTS: &[(&str, &str)] = &[
     ("index", "the key is `indexes` here"),
     ("order", "the key is `order_by` here"),
     ("sort", "the key is `order_by` here"),
+    ("redis", "the key is `stream` here"),
+    ("streams", "the key is `stream` here"),
     ("type", "write the node under `one` (a sub-document) or `many` (an array)"),
 ];
 
 /// Keys that the design has and this version has not.
-const LATER: &[&str] = &["read_from", "throttle", "on_loss", "on_ddl", "zero_dates", "time_zone", "capture", "prefix"];
+const LATER: &[&str] = &["read_from", "throttle", "on_loss", "on_ddl", "zero_dates", "time_zone"];
 
 /// The keys of one mapping.
 pub struct Fields<'a> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use secrecy::SecretString;
 
+use super::Capture;
 use super::problem::{At, Report, Spot};
 
 /// Names with what they stand for, in the order of the file.
@@ -23,6 +24,8 @@ pub struct JobFile {
     pub name: At<String>,
     /// The MySQL server to read.
     pub source: SourceFile,
+    /// The Redis server through which changes pass. Without it they wait in a bounded queue inside the program.
+    pub stream: Option<StreamFile>,
     /// The MongoDB server to write.
     pub target: TargetFile,
     /// One for each target collection.
@@ -55,6 +58,37 @@ pub struct SourceFile {
     #[schemars(default)]
     pub allow_unlogged_cascades: bool,
 }
+
+/// The Redis server through which changes pass, in one stream per table: `<prefix>.<database>.<table>`.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StreamFile {
+    /// `redis://user:password@host:port/database`, or `rediss://...` for TLS
+    #[schemars(with = "String")]
+    pub url: At<SecretString>,
+    /// What the names of the streams begin with.
+    #[schemars(length(min = 1, max = 128))]
+    pub prefix: At<String>,
+    /// Who writes the streams.
+    #[schemars(default, extend("default" = "rowfold"))]
+    pub capture: Capture,
+    /// Bytes that the streams may take; above it capture waits, and the binlog keeps what is new. Needed when the server
+    /// has no `maxmemory`. Only for streams that rowfold writes.
+    #[schemars(with = "Option<Size>")]
+    pub max_bytes: Option<u64>,
+    /// How long capture's lease lasts without a sign of life.
+    #[schemars(default, with = "String", extend("default" = "10s"))]
+    pub lease: Duration,
+    /// For how long a Debezium Server may write nothing before that is reported; longer than its `heartbeat.interval.ms`.
+    #[schemars(with = "Option<String>")]
+    pub silence_max: Option<Duration>,
+    /// The hash in which a Debezium Server keeps its offsets (`debezium.source.offset.storage.redis.key`).
+    #[schemars(default, extend("default" = OFFSETS_KEY))]
+    pub offsets_key: String,
+}
+
+/// Where a Debezium Server keeps its offsets unless it is told otherwise.
+pub const OFFSETS_KEY: &str = "metadata:debezium:offsets";
 
 /// The MongoDB server to write.
 #[derive(Clone, Debug, JsonSchema)]

@@ -11,7 +11,7 @@ use crate::model::schema::{SourceFacts, Table, TableName};
 use super::job::JobFile;
 use super::problem::{At, Problem, Report, Spot};
 use super::resolve::{self, Answers, Questions};
-use super::{ApplySettings, BackfillSettings, Settings, SourceSettings, TargetSettings, parse, yaml};
+use super::{ApplySettings, BackfillSettings, Settings, SourceSettings, StreamSettings, TargetSettings, parse, yaml};
 
 /// A job file with its settings. The steps: [`Loaded::tables`], read them from the source; [`Loaded::questions`], ask
 /// them; [`Loaded::resolve`].
@@ -97,7 +97,15 @@ fn settings(job: &JobFile) -> Settings {
             write_deadline: target.write_deadline,
             unsafe_standalone: target.unsafe_standalone,
         },
-        stream: None,
+        stream: job.stream.as_ref().map(|stream| StreamSettings {
+            url: stream.url.value.clone(),
+            prefix: stream.prefix.value.clone(),
+            capture: stream.capture,
+            max_bytes: stream.max_bytes,
+            lease: stream.lease,
+            silence_max: stream.silence_max,
+            offsets_key: stream.offsets_key.clone(),
+        }),
         backfill: BackfillSettings {
             readers: number(job.backfill.readers),
             chunk_bytes: number(job.backfill.chunk_bytes),

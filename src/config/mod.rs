@@ -88,11 +88,13 @@ pub struct StreamSettings {
 }
 
 /// Who writes the streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Capture {
     /// rowfold, in `run` or `capture`.
+    #[default]
     Rowfold,
-    /// A Debezium Server: its streams are read, and never trimmed.
+    /// A Debezium Server. Its streams are only read, and never trimmed.
     Debezium,
 }
 

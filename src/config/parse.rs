@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::Capture;
 use super::fields::{Fields, below};
 use super::job::{
-    ApplyFile, BackfillFile, Entries, IndexFile, JobFile, NodeFile, ProjectionFile, Shows, SourceFile, TargetFile,
-    ThroughFile,
+    ApplyFile, BackfillFile, Entries, IndexFile, JobFile, NodeFile, OFFSETS_KEY, ProjectionFile, Shows, SourceFile,
+    StreamFile, TargetFile, ThroughFile,
 };
 use super::problem::{At, Report, Spot};
 use super::yaml::{Node, Yaml};
@@ -19,6 +20,8 @@ use super::yaml::{Node, Yaml};
 pub const JOB: &[&str] = &["name", "source", "stream", "target", "projections", "backfill", "stream_apply"];
 /// The keys of `source`.
 pub const SOURCE: &[&str] = &["url", "server_id", "allow_unsafe_source", "allow_unlogged_cascades"];
+/// The keys of `stream`.
+pub const STREAM: &[&str] = &["url", "prefix", "capture", "max_bytes", "lease", "silence_max", "offsets_key"];
 /// The keys of `target`.
 pub const TARGET: &[&str] = &["url", "database", "lease", "write_deadline", "unsafe_standalone"];
 /// The keys of `backfill`.
@@ -65,16 +68,14 @@ pub const THROUGH: &[&str] = &["table", "join", "to"];
 /// The keys of an index.
 pub const INDEX: &[&str] = &["keys", "unique"];
 
+/// The longest prefix of stream names.
+const PREFIX_MAX_BYTES: usize = 128;
 /// How deep nodes may nest; a BSON document has at most 100 levels, an array takes two.
 const NESTING_MAX: usize = 40;
 
 /// Reads the whole file. `None` only if the file is too broken to go on with; problems are in the report either way.
 pub fn job(node: &Node, report: &mut Report) -> Option<JobFile> {
     let fields = Fields::open(node, Spot { line: 1, column: 1 }, "", JOB, report)?;
-    if let Some(spot) = fields.has("stream") {
-        let what = "`stream` is not supported yet: leave it out and changes pass through the in-process queue";
-        report.error("E-UNSUPPORTED", spot, "stream", what, Some("remove the section".to_string()));
-    }
     fields.missing("name", "shop", report);
     fields.missing("source", "{url: ..., server_id: 7001}", report);
     fields.missing("target", "{url: ..., database: shop}", report);
@@ -84,6 +85,11 @@ pub fn job(node: &Node, report: &mut Report) -> Option<JobFile> {
         job_name(name, report);
     }
     let source = fields.get("source", report).and_then(|(spot, node)| source(node, spot, report));
+    // A section that is there but cannot be read must not turn into none: that would be another way for changes to go.
+    let stream = match fields.has("stream") {
+        Some(_) => fields.get("stream", report).and_then(|(spot, node)| stream(node, spot, report)).map(Some),
+        None => Some(None),
+    };
     let target = fields.get("target", report).and_then(|(spot, node)| target(node, spot, report));
     let backfill = fields.get("backfill", report).map(|(spot, node)| backfill(node, spot, report));
     let apply = fields.get("stream_apply", report).map(|(spot, node)| apply(node, spot, report));
@@ -98,6 +104,7 @@ pub fn job(node: &Node, report: &mut Report) -> Option<JobFile> {
     Some(JobFile {
         name: name?,
         source: source?,
+        stream: stream?,
         target: target?,
         projections: projections?,
         backfill: backfill.unwrap_or_default(),
@@ -123,6 +130,64 @@ fn source(node: &Node, spot: Spot, report: &mut Report) -> Option<SourceFile> {
     let allow_unsafe_source = fields.flag("allow_unsafe_source", report).unwrap_or(false);
     let allow_unlogged_cascades = fields.flag("allow_unlogged_cascades", report).unwrap_or(false);
     Some(SourceFile { url: url?, server_id: server_id?, allow_unsafe_source, allow_unlogged_cascades })
+}
+
+fn stream(node: &Node, spot: Spot, report: &mut Report) -> Option<StreamFile> {
+    let fields = Fields::open(node, spot, "stream", STREAM, report)?;
+    fields.missing("url", "redis://host:6379", report);
+    fields.missing("prefix", "cdc", report);
+    let url = url(&fields, &["redis://", "rediss://"], report);
+    let prefix = fields.text("prefix", report);
+    if let Some(prefix) = &prefix {
+        stream_name(prefix, "prefix", report);
+    }
+    let capture = fields.text("capture", report);
+    let capture = match capture.as_ref().map_or("rowfold", |word| word.value.as_str()) {
+        "rowfold" => Some(Capture::Rowfold),
+        "debezium" => Some(Capture::Debezium),
+        other => {
+            let what = format!("`capture` cannot be `{other}`");
+            let fix = "rowfold (which writes the streams itself) or debezium (whose streams it only reads)".to_string();
+            let spot = capture.as_ref().map_or(spot, |word| word.spot);
+            report.error("E-VALUE", spot, "stream.capture", what, Some(fix));
+            None
+        }
+    };
+    for (key, needs, what) in [
+        ("max_bytes", Capture::Rowfold, "rowfold never trims the streams of a Debezium Server"),
+        ("silence_max", Capture::Debezium, "it is about a Debezium Server"),
+        ("offsets_key", Capture::Debezium, "it is about a Debezium Server"),
+    ] {
+        if let Some(spot) = fields.has(key).filter(|_| capture.is_some_and(|capture| capture != needs)) {
+            let (is, fix) = match needs {
+                Capture::Rowfold => {
+                    ("`capture: debezium`", format!("remove `{key}`; bound Redis in the Debezium Server"))
+                }
+                Capture::Debezium => ("rowfold as capture", format!("remove `{key}`, or add `capture: debezium`")),
+            };
+            let what = format!("`{key}` cannot go with {is}: {what}");
+            report.error("E-VALUE", spot, &below("stream", key), what, Some(fix));
+        }
+    }
+    let seconds = Duration::from_secs;
+    let max_bytes = fields.bytes("max_bytes", (64 << 10)..=(1 << 44), report);
+    let lease = fields.duration("lease", seconds(1)..=seconds(600), report).unwrap_or(seconds(10));
+    let silence_max = fields.duration("silence_max", seconds(1)..=seconds(7 * 24 * 3600), report);
+    let offsets_key = fields.text("offsets_key", report);
+    if let Some(key) = &offsets_key {
+        stream_name(key, "offsets_key", report);
+    }
+    let offsets_key = offsets_key.map_or_else(|| OFFSETS_KEY.to_string(), |key| key.value);
+    Some(StreamFile { url: url?, prefix: prefix?, capture: capture?, max_bytes, lease, silence_max, offsets_key })
+}
+
+/// What a Redis key can be without surprising somebody who types it.
+fn stream_name(name: &At<String>, key: &str, report: &mut Report) {
+    let refused = name.value.contains(|c: char| c.is_whitespace() || c.is_control());
+    if name.value.is_empty() || name.value.len() > PREFIX_MAX_BYTES || refused {
+        let what = format!("`{key}` has to be 1 to {PREFIX_MAX_BYTES} bytes without spaces and control characters");
+        report.error("E-VALUE", name.spot, &below("stream", key), what, None);
+    }
 }
 
 fn target(node: &Node, spot: Spot, report: &mut Report) -> Option<TargetFile> {

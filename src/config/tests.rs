@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::loaded::{Loaded, read};
-use super::{json_schema, parse, place, render};
+use super::{Capture, json_schema, parse, place, render};
 
 fn load(text: &str) -> Loaded {
     read("job.yaml", text, &HashMap::new()).unwrap_or_else(|problems| panic!("{}", render(&problems)))
@@ -64,12 +64,79 @@ fn settings_have_defaults_and_units() {
     assert_eq!((settings.apply.batch, settings.apply.queue_bytes), (1, 1 << 20));
 }
 
+/// A job with this `stream` section.
+fn with_stream(section: &str) -> String {
+    format!(
+        "name: a\nsource: {{url: 'mysql://h', server_id: 1}}\ntarget: {{url: 'mongodb://h', database: d}}\n\
+         projections: [{{collection: c, root: a.b}}]\nstream: {section}\n"
+    )
+}
+
+#[test]
+fn a_stream_has_defaults_and_two_kinds_of_capture() {
+    let least = load(&with_stream("{url: redis://u:p@h/1, prefix: cdc}")).settings.stream.expect("a stream");
+    assert_eq!((least.place().as_str(), least.prefix.as_str(), least.capture), ("h:6379", "cdc", Capture::Rowfold));
+    assert_eq!((least.max_bytes, least.lease, least.silence_max), (None, Duration::from_secs(10), None));
+    assert_eq!(least.offsets_key, "metadata:debezium:offsets");
+    assert!(!format!("{least:?}").contains("u:p"), "{least:?}");
+
+    let ours = "{url: rediss://h:1, prefix: \"{cdc}\", capture: rowfold, max_bytes: 2GiB, lease: 3s}";
+    let ours = load(&with_stream(ours)).settings.stream.expect("a stream");
+    assert_eq!((ours.prefix.as_str(), ours.max_bytes, ours.lease), ("{cdc}", Some(2 << 30), Duration::from_secs(3)));
+
+    let theirs = "{url: redis://h, prefix: cdc, capture: debezium, silence_max: 1m, offsets_key: my:offsets}";
+    let theirs = load(&with_stream(theirs)).settings.stream.expect("a stream");
+    assert_eq!((theirs.capture, theirs.silence_max), (Capture::Debezium, Some(Duration::from_secs(60))));
+    assert_eq!(theirs.offsets_key, "my:offsets");
+}
+
+#[test]
+fn what_a_stream_cannot_be_is_told() {
+    for (section, told) in [
+        (
+            "{url: redis://h, prefix: ''}",
+            "5:34 E-VALUE stream.prefix: `prefix` has to be 1 to 128 bytes without spaces",
+        ),
+        (
+            "{url: redis://h, prefix: a b}",
+            "5:34 E-VALUE stream.prefix: `prefix` has to be 1 to 128 bytes without spaces",
+        ),
+        (r#"{url: redis://h, prefix: "a\tb"}"#, "5:34 E-VALUE stream.prefix: `prefix` has to be 1 to 128 bytes"),
+        ("{url: redis://h, prefix: {cdc: 1}}", "5:34 E-VALUE stream.prefix: text is expected here, not a mapping"),
+        ("{prefix: cdc}", "5:1 E-MISSING stream.url: stream needs `url` => url: redis://host:6379"),
+        ("{url: redis://h, prefix: c, lease: 1h}", "5:44 E-VALUE stream.lease: `lease` has to be a duration"),
+        ("{url: redis://h, prefix: c, max_bytes: 1kB}", "5:48 E-VALUE stream.max_bytes: `max_bytes` has to be a size"),
+        (
+            "{url: redis://h, prefix: c, capture: debezium, max_bytes: 1GiB}",
+            "5:56 E-VALUE stream.max_bytes: `max_bytes` cannot go with `capture: debezium`: rowfold never trims",
+        ),
+        (
+            "{url: redis://h, prefix: c, silence_max: 1m}",
+            "5:37 E-VALUE stream.silence_max: `silence_max` cannot go with rowfold as capture",
+        ),
+        (
+            "{url: redis://h, prefix: c, offsets_key: o}",
+            "5:37 E-VALUE stream.offsets_key: `offsets_key` cannot go with rowfold as capture",
+        ),
+        ("[a]", "5:9 E-VALUE stream: stream has to be a mapping of keys, not a list"),
+        ("", "5:1 E-VALUE stream: `stream` has no value => give it one or remove it"),
+    ] {
+        let said = said(&with_stream(section));
+        assert!(said.len() == 1 && said[0].starts_with(told), "{section}: {said:#?}");
+    }
+    let long = said(&with_stream(&format!("{{url: redis://h, prefix: {}}}", "p".repeat(129))));
+    assert!(long.len() == 1 && long[0].contains("1 to 128 bytes"), "{long:#?}");
+}
+
 const EXPECTED: &[&str] = &[
     "1:7 E-VALUE name: `name` has to be 1 to 64 letters, digits, `_`, `-` or `.`",
     "3:8 E-VALUE source.url: `url` has to begin with mysql:// and name a host",
     "4:14 E-VALUE source.server_id: `server_id` has to be a whole number from 1 to 4294967295",
     "5:3 E-UNSUPPORTED source.throttle: `throttle` is not supported yet: leave it out",
-    "6:1 E-UNSUPPORTED stream: `stream` is not supported yet: leave it out and changes pass through the in-process queue => remove the section",
+    "6:1 E-MISSING stream.prefix: stream needs `prefix` => prefix: cdc",
+    "6:10 E-KEY stream.prefx: unknown key `prefx` => did you mean prefix?",
+    "6:27 E-VALUE stream.url: `url` has to begin with redis:// or rediss:// and name a host",
+    "6:46 E-VALUE stream.capture: `capture` cannot be `kafka` => rowfold (which writes the streams itself) or debezium (whose streams it only reads)",
     "8:8 E-VALUE target.url: `url` has to begin with mongodb:// or mongodb+srv:// and name a host => a ${VARIABLE} in quotes is not expanded: remove the quotes",
     "9:13 E-VALUE target.database: `admin` cannot be the target's database => 1 to 63 bytes without /\\. \"$*<>:|? and not admin, local or config",
     "10:10 E-VALUE target.lease: `lease` has to be a duration with its unit, from 1s to 10m",
@@ -107,7 +174,7 @@ source:
   url: postgres://h
   server_id: 0
   throttle: {threads_running: 50}
-stream: {url: redis://h, prefix: cdc}
+stream: {prefx: cdc, url: http://h, capture: kafka}
 target:
   url: '${ROWFOLD_MONGO_URL}'
   database: admin
@@ -185,6 +252,7 @@ fn the_schema_has_the_keys_that_are_read() {
     let read = |keys: &[&str]| keys.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     for (name, known) in [
         ("SourceFile", parse::SOURCE),
+        ("StreamFile", parse::STREAM),
         ("TargetFile", parse::TARGET),
         ("BackfillFile", parse::BACKFILL),
         ("ApplyFile", parse::APPLY),
@@ -195,12 +263,14 @@ fn the_schema_has_the_keys_that_are_read() {
     ] {
         assert_eq!(keys(&schema, name), read(known), "{name}");
     }
-    let mut job = read(parse::JOB);
-    job.remove("stream");
-    assert_eq!(keys(&schema, "JobFile"), job);
+    assert_eq!(keys(&schema, "JobFile"), read(parse::JOB));
     assert_eq!(schema["required"], serde_json::json!(["name", "source", "target", "projections"]));
     let node = &schema["$defs"]["NodeFile"];
     assert_eq!(node["required"], serde_json::json!(["table"]));
     assert!(!node.to_string().contains("At_"), "{node}");
     assert_eq!(schema["$defs"]["TargetFile"]["properties"]["lease"]["default"], "10s");
+    let stream = &schema["$defs"]["StreamFile"];
+    assert_eq!(stream["required"], serde_json::json!(["url", "prefix"]));
+    assert_eq!(stream["properties"]["capture"]["default"], "rowfold");
+    assert_eq!(stream["properties"]["offsets_key"]["default"], "metadata:debezium:offsets");
 }

@@ -2,9 +2,11 @@
 
 pub mod assembly;
 pub mod backoff;
+pub mod capturing;
 pub mod chunks;
 pub mod conversion;
 pub mod envelope;
+pub mod following;
 pub mod grouping;
 pub mod lifecycle;
 pub mod routing;

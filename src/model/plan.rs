@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{ColumnKind, TableName};
+use super::schema::{Column, ColumnKind, Table, TableName};
 
 /// A whole job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,20 @@ pub struct TableUse {
     /// The used columns: mapped, joined, ordered by, part of the id, or named in an expression. An event's image holds
     /// exactly these, in this order ([`crate::model::change::Image`]).
     pub columns: Vec<UsedColumn>,
+}
+
+impl TableUse {
+    /// A table of which every column's value is used.
+    pub fn whole(table: &Table) -> Self {
+        let used = |column: &Column| UsedColumn {
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+            declared: column.declared.clone(),
+            collation: column.collation.clone(),
+            routes: true,
+        };
+        Self { name: table.name.clone(), columns: table.columns.iter().map(used).collect() }
+    }
 }
 
 /// One used column of a table.

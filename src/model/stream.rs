@@ -43,6 +43,11 @@ impl EntryId {
         fits.then_some(Self { high: epoch << EPOCH_SHIFT | file, low: pos << ORDINAL_BITS | ordinal })
     }
 
+    /// The ID of the first entry of a stream that a session of capture begins. Below all that it makes of the binlog.
+    pub fn starter(epoch: u64) -> Option<Self> {
+        Self::of(epoch, 0, 0, 0)
+    }
+
     /// The epoch of the capture that wrote it; 0 for entries of another producer.
     pub fn epoch(self) -> u64 {
         self.high >> EPOCH_SHIFT
@@ -143,7 +148,7 @@ pub struct Epoch {
     pub from: GtidSet,
     /// The captured tables.
     pub tables: BTreeSet<TableName>,
-    /// How far each stream (its Redis key) was filled when the session began; one that is missing here was empty.
+    /// How far each stream (its Redis key) was filled when the session began.
     pub base: BTreeMap<String, Position>,
     /// C: everything in it was appended, or left out by `from`. Written in the same MULTI as its entries.
     pub captured: GtidSet,

@@ -113,8 +113,11 @@ pub struct Begin {
     pub generation: String,
     /// The new session's number, above every one before.
     pub epoch: u64,
-    /// Its record. `captured` is `from`.
+    /// Its record. `captured` is `from`; `base` counts the `starters`.
     pub record: Epoch,
+    /// The first entry of each stream that does not exist yet, appended in the same MULTI. A reader has counted at least
+    /// this one: so a stream that was removed and begun anew cannot pass for the same.
+    pub starters: Vec<(String, RawEntry)>,
     /// `@@server_uuid` of the source.
     pub source: String,
     /// Who captures.

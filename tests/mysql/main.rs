@@ -6,6 +6,9 @@
 
 mod definitions;
 mod differential;
+mod entries;
 mod log;
+#[path = "../e2e/harness/private.rs"]
+mod private;
 mod reads;
 mod support;

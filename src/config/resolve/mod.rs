@@ -18,6 +18,7 @@ mod order;
 mod scan;
 mod source_checks;
 mod sql;
+mod stream_checks;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use super::suggest;
 use nodes::Draft;
 
 pub use sql::table_name;
+pub use stream_checks::{StreamFacts, stream_problems};
 pub use targets::target_problem;
 
 /// What has to be asked of the source before a job can be resolved.

@@ -15,7 +15,7 @@ use mysql_common::binlog::consts::BinlogChecksumAlg;
 use mysql_common::packets::{GnoInterval, Sid, Tag};
 
 use super::charset::Charsets;
-use super::event::{Incoming, kind};
+use super::event::{Begun, Incoming, kind};
 use super::failure::Doing;
 use super::server::{MySqlServer, STATEMENT_LIMIT, text};
 use super::transaction::{Assembler, Fed};
@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::model::change::LogEvent;
 use crate::model::plan::JobPlan;
 use crate::model::position::{Gtid, GtidSet, GtidSource};
+use crate::model::schema::Table;
 use crate::ports::ChangeLog;
 
 /// How often the server shows that it is alive when there is nothing to send.
@@ -32,10 +33,17 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The slowest line on which a huge event (a compressed transaction is one) may arrive. No heartbeat comes meanwhile.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
+/// What a log's images hold.
+pub(super) enum Rows<'a> {
+    /// The used columns of a job's tables. What does not fit the plan is an error.
+    Used(Arc<JobPlan>),
+    /// All columns of these tables, as far as the log has them.
+    Whole(&'a [Table]),
+}
+
 /// An open change log.
 pub struct MySqlLog {
     server: MySqlServer,
-    plan: Arc<JobPlan>,
     stream: BinlogStream,
     assembler: Assembler,
     /// An event that waits for a table's definition.
@@ -45,7 +53,7 @@ pub struct MySqlLog {
 }
 
 impl MySqlLog {
-    pub(super) async fn open(server: &MySqlServer, plan: Arc<JobPlan>, from: &GtidSet) -> Result<Self> {
+    pub(super) async fn open(server: &MySqlServer, rows: Rows<'_>, from: &GtidSet) -> Result<Self> {
         let charsets = Charsets::read(server).await?;
         let ask = "SELECT @@lower_case_table_names";
         let found = server.query(Doing::Read, "reading a variable", ask, STATEMENT_LIMIT).await?;
@@ -63,8 +71,11 @@ impl MySqlLog {
             Ok(Err(error)) => return Err(explain(server, error)),
             Err(_) => return Err(Error::retry(format!("{} did not open its binlog", server.place()))),
         };
-        let assembler = Assembler::new(plan.clone(), charsets, fold, server.place());
-        Ok(Self { server: server.clone(), plan, stream, assembler, waiting: None, patience: SILENCE_MAX })
+        let assembler = match rows {
+            Rows::Used(plan) => Assembler::new(plan, charsets, fold, server.place()),
+            Rows::Whole(tables) => Assembler::whole(tables, charsets, fold, server.place()),
+        };
+        Ok(Self { server: server.clone(), stream, assembler, waiting: None, patience: SILENCE_MAX })
     }
 
     /// Reads the definition that the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
@@ -72,8 +83,8 @@ impl MySqlLog {
         let Some(&(_, table)) = self.waiting.as_ref() else {
             return Ok(());
         };
-        let name = &self.plan.tables[table].name;
-        let definition = self.server.tables(std::slice::from_ref(name)).await?.pop();
+        let name = self.assembler.table(table).clone();
+        let definition = self.server.tables(std::slice::from_ref(&name)).await?.pop();
         let definition = definition.ok_or_else(|| Error::halt(format!("table {name} is gone from the source")))?;
         self.assembler.define(table, definition);
         match self.waiting.take() {
@@ -88,13 +99,13 @@ impl MySqlLog {
         if !self.assembler.in_payload() {
             verify(&self.server, &event)?;
         }
-        let gtid = match code {
+        let begun = match code {
             kind::GTID | kind::GTID_TAGGED => {
                 let read: GtidEvent = event.read_event().map_err(|error| {
                     Error::halt(format!("a GTID event of {} cannot be read", self.server.place())).because(error)
                 })?;
                 self.patience = SILENCE_MAX + Duration::from_secs(read.tx_length() / BYTES_PER_SECOND_MIN);
-                Some(gtid(&read, header.timestamp()))
+                Some(begun(&read, header.timestamp()))
             }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
                 self.patience = SILENCE_MAX;
@@ -102,7 +113,15 @@ impl MySqlLog {
             }
             _ => None,
         };
-        let incoming = Incoming { kind: code, flags: header.flags_raw(), data: event.data(), gtid };
+        let incoming = Incoming {
+            kind: code,
+            flags: header.flags_raw(),
+            size: header.event_size(),
+            log_pos: header.log_pos(),
+            server_id: header.server_id(),
+            data: event.data(),
+            begun,
+        };
         if let Fed::Needs(table) = self.assembler.feed(incoming)? {
             self.waiting = Some((event, table));
         }
@@ -157,14 +176,14 @@ fn verify(server: &MySqlServer, event: &Event) -> Result<()> {
     Err(Error::retry(format!("a binlog event of {} is damaged (type {code}, before {position})", server.place())))
 }
 
-/// The GTID and when it was committed, in milliseconds since 1970. `seconds` is the event's own time.
-fn gtid(read: &GtidEvent, seconds: u32) -> (Gtid, u64) {
+/// The GTID and when it was committed. `seconds` is the event's own time.
+fn begun(read: &GtidEvent, seconds: u32) -> Begun {
     let tag = read.tag().map(|tag| tag.to_string()).unwrap_or_default();
     let source = GtidSource { uuid: u128::from_be_bytes(read.sid()), tag };
     let micros = [read.immediate_commit_timestamp(), read.original_commit_timestamp()];
     let committed = micros.into_iter().find(|micros| *micros > 0);
-    let committed_ms = committed.map_or(u64::from(seconds) * 1000, |micros| micros / 1000);
-    (Gtid { source, number: read.gno() }, committed_ms)
+    let committed_unix_us = committed.unwrap_or(u64::from(seconds) * 1_000_000);
+    Begun { gtid: Gtid { source, number: read.gno() }, committed_unix_us }
 }
 
 /// The set as the protocol sends it: ends of intervals are excluded there.

@@ -7,6 +7,7 @@
 use super::charset::{Charset, Charsets};
 use super::cursor::{Cursor, Truncated, bit};
 use super::decode_value::{BadValue, extent, fits, value};
+use super::json;
 use super::table_map::{TableMap, WireType, types};
 use crate::model::change::{Cell, Image, RowChange, Spot};
 use crate::model::plan::TableUse;
@@ -69,9 +70,19 @@ struct Used {
     cell: usize,
     name: String,
     kind: ColumnKind,
-    /// Its value is needed and not only its bytes.
-    routes: bool,
+    form: Form,
     charset: Option<Charset>,
+}
+
+/// What becomes of a used column's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Only equality matters.
+    Raw,
+    /// The value, or an error.
+    Exact,
+    /// The value if there is one, of every type.
+    Whole,
 }
 
 /// Reads the rows of one table.
@@ -84,21 +95,27 @@ pub(super) struct TableDecoder {
 
 impl TableDecoder {
     /// Matches a TABLE_MAP with the plan, by the columns' names if it has them, else by their order in `now`, the
-    /// definition of today. `table` is the index of `used` in the plan.
+    /// definition of today. `table` is the index of `used` in the plan. With `whole` the values of all columns are read, and what
+    /// cannot be is absent; else it is an error where a value routes.
     pub(super) fn new(
         map: &TableMap,
         table: usize,
         used: &TableUse,
         now: Option<&Table>,
         charsets: &Charsets,
+        whole: bool,
     ) -> Result<Self, BadRows> {
-        let names: Vec<String> = match (&map.names, now) {
+        let mut names: Vec<String> = match (&map.names, now) {
             (Some(names), _) => names.iter().map(|name| name.to_lowercase()).collect(),
             (None, Some(now)) => now.columns.iter().map(|column| column.name.to_lowercase()).collect(),
             (None, None) => Vec::new(),
         };
         if names.len() != map.types.len() {
-            return Err(BadRows::Count(map.types.len(), names.len()));
+            if whole {
+                names.clear();
+            } else {
+                return Err(BadRows::Count(map.types.len(), names.len()));
+            }
         }
         let mut columns: Vec<ColumnPlan> =
             map.types.iter().map(|wire| ColumnPlan { wire: *wire, used: None }).collect();
@@ -106,13 +123,16 @@ impl TableDecoder {
             let name = column.name.to_lowercase();
             let Some(position) = names.iter().position(|known| *known == name) else {
                 // Its cell stays absent, which counts as changed; only routing cannot do without.
-                if column.routes {
+                if column.routes && !whole {
                     return Err(BadRows::Column(column.name.clone(), "is not in the binlog's rows"));
                 }
                 continue;
             };
             let wire = map.types[position];
             if (column.routes || map.names.is_none()) && !fits(&column.kind, wire.code) {
+                if whole {
+                    continue;
+                }
                 return Err(BadRows::Column(column.name.clone(), "has another type than the build was made with"));
             }
             let by_number = || map.collations.get(&position).and_then(|number| charsets.by_number(*number));
@@ -121,7 +141,11 @@ impl TableDecoder {
                 cell,
                 name: column.name.clone(),
                 kind: column.kind.clone(),
-                routes: column.routes,
+                form: match (whole, column.routes) {
+                    (true, _) => Form::Whole,
+                    (false, true) => Form::Exact,
+                    (false, false) => Form::Raw,
+                },
                 charset: by_number().or_else(by_name),
             });
         }
@@ -188,8 +212,11 @@ impl TableDecoder {
                 None => Cell::Value(Value::Null),
                 // Not told apart per column: such a cell counts as changed.
                 Some(_) if differences && column.wire.code == types::JSON => Cell::Absent,
-                Some(bytes) if used.routes => Cell::Value(used.value(column.wire, bytes)?),
-                Some(bytes) => Cell::Raw(bytes.to_vec()),
+                Some(bytes) => match used.form {
+                    Form::Raw => Cell::Raw(bytes.to_vec()),
+                    Form::Exact => Cell::Value(used.value(column.wire, bytes)?),
+                    Form::Whole => used.whole(column.wire, bytes).map_or(Cell::Absent, Cell::Value),
+                },
             };
         }
         Ok(Image(cells))
@@ -204,6 +231,18 @@ impl Used {
             BadValue::Label => BadRows::Column(self.name.clone(), "has other labels than the build was made with"),
             BadValue::Text => BadRows::Column(self.name.clone(), "holds text that is not valid in its character set"),
         })
+    }
+}
+
+impl Used {
+    /// The value of a column of any type, if it has one.
+    fn whole(&self, wire: WireType, bytes: &[u8]) -> Option<Value> {
+        match self.kind {
+            ColumnKind::Json => json::text(bytes).map(Value::Text),
+            // GEOMETRY is stored as four bytes of SRID and the WKB.
+            ColumnKind::Other(_) => Some(Value::Bytes(bytes.to_vec())),
+            _ => value(&self.kind, wire, self.charset.as_ref(), bytes).ok(),
+        }
     }
 }
 
@@ -252,7 +291,8 @@ mod tests {
     }
 
     fn decode(form: u8, event: &[u8]) -> Result<Vec<RowChange>, BadRows> {
-        let decoder = TableDecoder::new(&map(Some(&["ID", "name", "doc"])), 3, &used(), None, &Charsets::default())?;
+        let decoder =
+            TableDecoder::new(&map(Some(&["ID", "name", "doc"])), 3, &used(), None, &Charsets::default(), false)?;
         let mut rows = Vec::new();
         decoder.rows(RowsForm::of(form).expect("a row event"), Cursor(event), |row| rows.push(row))?;
         Ok(rows)
@@ -293,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_does_not_match_the_plan_is_refused() {
-        let new = |map: &TableMap| TableDecoder::new(map, 0, &used(), None, &Charsets::default()).map(|_| ());
+        let new = |map: &TableMap| TableDecoder::new(map, 0, &used(), None, &Charsets::default(), false).map(|_| ());
         assert_eq!(new(&map(None)), Err(BadRows::Count(3, 0)));
         let gone = new(&map(Some(&["no", "name", "doc"])));
         assert_eq!(gone, Err(BadRows::Column("id".into(), "is not in the binlog's rows")));

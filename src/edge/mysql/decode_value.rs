@@ -234,7 +234,7 @@ fn time(wire: WireType, cursor: &mut Cursor<'_>) -> Result<i64, Truncated> {
 
 /// A DECIMAL's text. Stored are groups of nine digits in four bytes and what is left over in fewer, with the first bit
 /// flipped, and all bits flipped if negative.
-fn decimal(bytes: &[u8], precision: usize, scale: usize) -> Option<String> {
+pub(super) fn decimal(bytes: &[u8], precision: usize, scale: usize) -> Option<String> {
     let whole = precision.checked_sub(scale)?;
     if bytes.len() != decimal_bytes(precision, scale) {
         return None;

@@ -41,16 +41,37 @@ pub(super) mod kind {
 pub(super) struct Incoming<'a> {
     pub(super) kind: u8,
     pub(super) flags: u16,
+    /// Its size in the file, the position behind it (the last 32 bits, or 0), and the server that made it, by its header.
+    pub(super) size: u32,
+    pub(super) log_pos: u32,
+    pub(super) server_id: u32,
     pub(super) data: &'a [u8],
-    /// Of a GTID event: the GTID, and when the transaction was committed.
-    pub(super) gtid: Option<(Gtid, u64)>,
+    /// What a GTID event says.
+    pub(super) begun: Option<Begun>,
 }
 
-/// Default database and text of a QUERY event; `fixed` is the size of its fixed part.
-pub(super) fn statement(data: &[u8], fixed: usize) -> Result<(String, String), Truncated> {
+/// A GTID event.
+pub(super) struct Begun {
+    pub(super) gtid: Gtid,
+    /// When the transaction was committed, in microseconds since 1970.
+    pub(super) committed_unix_us: u64,
+}
+
+/// A QUERY event.
+pub(super) struct Query {
+    /// The connection that executed it.
+    pub(super) thread: u32,
+    /// Its default database.
+    pub(super) database: String,
+    pub(super) text: String,
+}
+
+/// Reads a QUERY event; `fixed` is the size of its fixed part.
+pub(super) fn statement(data: &[u8], fixed: usize) -> Result<Query, Truncated> {
     let mut cursor = Cursor(data);
     let mut head = Cursor(cursor.take(fixed)?);
-    head.take(8)?;
+    let thread = head.little(4)? as u32;
+    head.take(4)?;
     let database = head.byte()?;
     head.take(2)?;
     let variables = head.little(2)?;
@@ -58,7 +79,7 @@ pub(super) fn statement(data: &[u8], fixed: usize) -> Result<(String, String), T
     let database = cursor.take(usize::from(database))?;
     cursor.take(1)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(database), text(cursor.0)))
+    Ok(Query { thread, database: text(database), text: text(cursor.0) })
 }
 
 /// Whether an XA_PREPARE event commits in one phase, and its branch.

@@ -5,6 +5,7 @@
 //! (`logic::assembly`).
 
 mod binlog;
+mod capture;
 mod charset;
 mod cursor;
 mod decode;
@@ -12,7 +13,10 @@ mod decode_value;
 mod event;
 mod facts;
 mod failure;
+mod held;
 mod indexes;
+mod json;
+mod place;
 mod queries;
 mod rows;
 mod schema;
@@ -26,11 +30,11 @@ mod transaction;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use self::binlog::Rows;
 use self::failure::Doing;
 use self::indexes::IndexHints;
 use self::queries::Queries;
-use self::server::{STATEMENT_LIMIT, text};
-use self::snapshot::gtid_set;
+use self::server::text;
 use crate::config::SourceSettings;
 use crate::error::{Error, Result};
 use crate::model::change::SourceState;
@@ -109,15 +113,7 @@ impl Source for MySqlSource {
     type Log = MySqlLog;
 
     async fn state(&self) -> Result<SourceState> {
-        let what = "reading the executed GTIDs";
-        let ask = "SELECT @@server_uuid, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged";
-        let found = self.server.query(Doing::Read, what, ask, STATEMENT_LIMIT).await?;
-        let row = found.first().ok_or_else(|| Error::retry(format!("{what}: no answer")))?;
-        Ok(SourceState {
-            server_uuid: text(row, 0),
-            executed: gtid_set(&text(row, 1))?,
-            purged: gtid_set(&text(row, 2))?,
-        })
+        self.server.executed().await
     }
 
     async fn wait_for(&self, gtids: &GtidSet, timeout: Duration) -> Result<bool> {
@@ -155,17 +151,8 @@ impl Source for MySqlSource {
     }
 
     async fn log(&self, from: &GtidSet) -> Result<MySqlLog> {
-        let state = self.state().await?;
-        let gone = state.purged.minus(from);
-        if !gone.is_empty() {
-            return Err(Error::halt(format!(
-                "the binlog of {} no longer reaches back: {} transactions that are still needed were purged ({gone}); \
-                 keep it longer (binlog_expire_logs_seconds) and run with --start-over",
-                self.server.place(),
-                gone.count()
-            )));
-        }
-        MySqlLog::open(&self.server, self.plan.clone(), from).await
+        self.server.must_reach_back_to(from).await?;
+        MySqlLog::open(&self.server, Rows::Used(self.plan.clone()), from).await
     }
 
     async fn verify_definitions(&self) -> Result<()> {

@@ -7,6 +7,7 @@ mod alter;
 
 pub(super) use self::alter::Altered;
 use crate::model::change::Unlogged;
+use crate::model::plan::TableUse;
 use crate::model::schema::TableName;
 
 /// A branch of an XA transaction: format, global part, branch part.
@@ -75,6 +76,21 @@ impl Target {
             Self::Database(database) => same(database, &table.database),
         }
     }
+}
+
+/// What statements' effects are to these tables (by their index), each once.
+pub(super) fn touched(effects: &[Effect], tables: &[TableUse], fold: bool) -> Vec<(usize, Unlogged)> {
+    let mut said: Vec<(usize, Unlogged)> = Vec::new();
+    for effect in effects {
+        for (at, table) in tables.iter().enumerate().filter(|(_, table)| effect.on.is(&table.name, fold)) {
+            let used = effect.what == Unlogged::Definition && effect.altered.touches(table);
+            let what = if used { Unlogged::UsedColumns } else { effect.what };
+            if !said.contains(&(at, what)) {
+                said.push((at, what));
+            }
+        }
+    }
+    said
 }
 
 /// One token. Comments are gone; what stands in a version comment (`/*!80000 ... */`) counts.

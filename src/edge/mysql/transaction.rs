@@ -1,7 +1,7 @@
 //! Binlog events, put together to transactions. No I/O: events go in, [`LogEvent`]s come out.
 //!
 //! Owns: [`Assembler`]: where a transaction begins and ends, what XA holds back, what is cut into parts, which statements
-//! changed a used table. Does not own: the connection and its checksums (`binlog`), rows (`decode`).
+//! changed a used table. Does not own: the connection and its checksums (`binlog`), rows (`decode`), positions (`place`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,19 +9,16 @@ use std::sync::Arc;
 use super::charset::Charsets;
 use super::cursor::Cursor;
 use super::decode::{BadRows, RowsForm, TableDecoder};
-use super::event::{self, Incoming, kind};
+use super::event::{self, Begun, Incoming, kind};
+use super::held::{self, HELD_BYTES_MAX, Held, PART_BYTES};
+use super::place::Place;
 use super::statement::{self, Effect, Statement, Xid};
 use super::table_map::{self, TableMap};
 use crate::error::{Error, Result};
-use crate::model::change::{Cell, Image, LogEvent, RowChange, Spot, Transaction, Unlogged};
-use crate::model::plan::JobPlan;
+use crate::model::change::{LogEvent, Origin, RowChange, Transaction};
+use crate::model::plan::{JobPlan, TableUse};
 use crate::model::position::Gtid;
-use crate::model::schema::Table;
-
-/// Changes of one transaction that are held before a part of it is handed on.
-pub(super) const PART_BYTES: usize = 4 << 20;
-/// Changes of prepared XA transactions that are held in all: they can be handed on with their XA COMMIT only.
-const HELD_BYTES_MAX: usize = 512 << 20;
+use crate::model::schema::{Table, TableName};
 
 /// The header flag of events that a reader may skip if it does not know them.
 const IGNORABLE_FLAG: u16 = 0x80;
@@ -37,7 +34,7 @@ pub(super) enum Fed {
 
 struct Open {
     gtid: Gtid,
-    committed_unix_ms: u64,
+    origin: Arc<Origin>,
     /// A BEGIN or XA START was seen: the transaction ends with an event of its own.
     begun: bool,
     xa: bool,
@@ -45,12 +42,6 @@ struct Open {
     bytes: usize,
     /// How many changes lost their raw cells to save memory.
     lean: usize,
-}
-
-struct Prepared {
-    gtid: Gtid,
-    changes: Vec<RowChange>,
-    bytes: usize,
 }
 
 /// A table of the stream that is used, and how its rows are read.
@@ -72,10 +63,13 @@ pub(super) struct Assembler {
     /// By the number that TABLE_MAP gives to a table; `None` if it is not used.
     known: HashMap<u64, Option<Known>>,
     definitions: HashMap<usize, Table>,
+    /// Whether images hold all columns, by definitions that were given once and for all, and as far as the log has them.
+    whole: bool,
+    place_in_log: Place,
     open: Option<Open>,
     /// Whether what arrives came out of a compressed transaction.
     payload: bool,
-    prepared: HashMap<Xid, Prepared>,
+    prepared: HashMap<Xid, Held>,
     ready: VecDeque<LogEvent>,
 }
 
@@ -95,11 +89,26 @@ impl Assembler {
             used,
             known: HashMap::new(),
             definitions: HashMap::new(),
+            whole: false,
+            place_in_log: Place::default(),
             open: None,
             payload: false,
             prepared: HashMap::new(),
             ready: VecDeque::new(),
         }
+    }
+
+    /// The same for whole rows of these tables.
+    pub(super) fn whole(tables: &[Table], charsets: Charsets, fold: bool, place: &str) -> Self {
+        let uses = tables.iter().map(TableUse::whole).collect();
+        let plan = JobPlan { name: String::new(), projections: Vec::new(), tables: uses };
+        let definitions = tables.iter().cloned().enumerate().collect();
+        Self { whole: true, definitions, ..Self::new(Arc::new(plan), charsets, fold, place) }
+    }
+
+    /// The name of a table by its index.
+    pub(super) fn table(&self, table: usize) -> &TableName {
+        &self.plan.tables[table].name
     }
 
     /// The next finished event.
@@ -119,23 +128,37 @@ impl Assembler {
 
     /// Takes one event.
     pub(super) fn feed(&mut self, event: Incoming<'_>) -> Result<Fed> {
+        if !self.payload {
+            self.place_in_log.arrive(event.kind, event.flags, event.log_pos, event.size);
+        }
         match event.kind {
-            kind::GTID | kind::GTID_TAGGED => self.begin(event.gtid)?,
+            kind::GTID | kind::GTID_TAGGED => self.begin(event.begun, event.server_id)?,
             kind::QUERY => self.query(event.data, 13)?,
             kind::EXECUTE_LOAD_QUERY => self.query(event.data, 26)?,
             kind::XID => self.commit()?,
             kind::XA_PREPARE => self.prepare(event.data)?,
-            kind::TABLE_MAP => return self.table_map(event.data),
+            kind::TABLE_MAP => {
+                let fed = self.table_map(event.data)?;
+                if fed != Fed::Taken && !self.payload {
+                    self.place_in_log.again();
+                }
+                return Ok(fed);
+            }
             code if RowsForm::of(code).is_some() => self.rows(code, event.data)?,
             kind::TRANSACTION_PAYLOAD => {
                 self.opened()?;
                 self.payload = true;
             }
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                self.refuse_lost_commit()?;
-                self.ready.push_back(LogEvent::Heartbeat);
+            // A compressed transaction whose content could not be read simply ends; the next sign of life shows it.
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 if self.payload => {
+                return Err(self.halt("a compressed transaction cannot be read"));
             }
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.ready.push_back(LogEvent::Heartbeat),
             kind::FORMAT_DESCRIPTION => self.known.clear(),
+            kind::ROTATE => {
+                let rotated = self.place_in_log.rotate(event.data);
+                rotated.map_err(|error| self.halt("a ROTATE event cannot be read").because(error))?;
+            }
             kind::ANONYMOUS_GTID => {
                 return Err(
                     self.halt("a transaction without GTID was logged; set gtid_mode=ON and run with --start-over")
@@ -145,7 +168,6 @@ impl Assembler {
                 return Err(self.halt("the server reports lost events (incident event); run with --start-over"));
             }
             kind::STOP
-            | kind::ROTATE
             | kind::INTVAR
             | kind::APPEND_BLOCK
             | kind::DELETE_FILE
@@ -175,21 +197,15 @@ impl Assembler {
         }
     }
 
-    fn begin(&mut self, gtid: Option<(Gtid, u64)>) -> Result<()> {
+    fn begin(&mut self, begun: Option<Begun>, server_id: u32) -> Result<()> {
         if self.open.is_some() {
             return Err(self.halt("the transaction has no end; its commit was lost"));
         }
-        let (gtid, committed_unix_ms) = gtid.ok_or_else(|| self.halt("a GTID event cannot be read"))?;
+        let Begun { gtid, committed_unix_us } = begun.ok_or_else(|| self.halt("a GTID event cannot be read"))?;
+        let file = self.place_in_log.file().to_string();
+        let origin = Arc::new(Origin { file, server_id, thread: None, committed_unix_us });
         let (changes, bytes, lean) = (Vec::new(), 0, 0);
-        self.open = Some(Open { gtid, committed_unix_ms, begun: false, xa: false, changes, bytes, lean });
-        Ok(())
-    }
-
-    /// A compressed transaction whose content could not be read simply ends; the next sign of life shows it.
-    fn refuse_lost_commit(&self) -> Result<()> {
-        if self.payload {
-            return Err(self.halt("a compressed transaction cannot be read"));
-        }
+        self.open = Some(Open { gtid, origin, begun: false, xa: false, changes, bytes, lean });
         Ok(())
     }
 
@@ -198,51 +214,40 @@ impl Assembler {
     }
 
     /// Hands the open transaction on, with the GTIDs that it settles too and what was held back for it.
-    fn finish(&mut self, also: Vec<Gtid>, held: Option<Prepared>) -> Result<()> {
+    fn finish(&mut self, also: Vec<Gtid>, held: Option<Held>) -> Result<()> {
         self.opened()?;
         self.payload = false;
-        let Some(Open { gtid, committed_unix_ms, mut changes, mut bytes, .. }) = self.open.take() else {
+        let Some(Open { gtid, origin, mut changes, mut bytes, .. }) = self.open.take() else {
             return Ok(());
         };
         if let Some(mut held) = held {
+            // They stand where they count.
+            held.changes.iter_mut().for_each(|change| change.spot = self.place_in_log.spot());
             changes.append(&mut held.changes);
             bytes += held.bytes;
         }
         if bytes > PART_BYTES {
-            changes = self.cut(&gtid, changes);
-        }
-        self.ready.push_back(LogEvent::Commit(Transaction {
-            gtid,
-            also,
-            changes,
-            committed_unix_ms,
-            origin: Arc::default(),
-        }));
-        Ok(())
-    }
-
-    /// Hands on all but the last part of changes that were held back.
-    fn cut(&mut self, gtid: &Gtid, changes: Vec<RowChange>) -> Vec<RowChange> {
-        let mut part = Vec::new();
-        let mut bytes = 0;
-        for change in changes {
-            if bytes > PART_BYTES {
-                let changes = std::mem::take(&mut part);
-                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes, origin: Arc::default() });
-                bytes = 0;
+            let mut parts = held::parts(changes);
+            changes = parts.pop().unwrap_or_default();
+            for changes in parts {
+                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes, origin: origin.clone() });
             }
-            bytes += change.bytes();
-            part.push(change);
         }
-        part
+        let committed_unix_ms = origin.committed_unix_us / 1000;
+        self.ready.push_back(LogEvent::Commit(Transaction { gtid, also, changes, committed_unix_ms, origin }));
+        Ok(())
     }
 
     /// A QUERY event; `fixed` is the size of its fixed part.
     fn query(&mut self, data: &[u8], fixed: usize) -> Result<()> {
-        let (database, text) =
+        let head =
             event::statement(data, fixed).map_err(|error| self.halt("a statement cannot be read").because(error))?;
-        let begun = self.opened()?.begun;
-        let statement = statement::read(&text, &database);
+        let open = self.opened()?;
+        let begun = open.begun;
+        if open.origin.thread.is_none() {
+            Arc::make_mut(&mut open.origin).thread = Some(head.thread);
+        }
+        let statement = statement::read(&head.text, &head.database);
         match statement {
             Statement::Begin => self.opened()?.begun = true,
             Statement::XaStart => {
@@ -279,31 +284,15 @@ impl Assembler {
     }
 
     fn unlogged(&mut self, effects: &[Effect]) -> Result<()> {
-        let gtid = self.opened()?.gtid.clone();
-        let mut said: Vec<(usize, Unlogged)> = Vec::new();
-        for effect in effects {
-            for (at, table) in self.plan.tables.iter().enumerate() {
-                if !effect.on.is(&table.name, self.fold) {
-                    continue;
-                }
-                let touched = effect.what == Unlogged::Definition && effect.altered.touches(table);
-                let what = if touched { Unlogged::UsedColumns } else { effect.what };
-                if !said.contains(&(at, what)) {
-                    said.push((at, what));
-                }
+        let open = self.opened()?;
+        let (gtid, origin) = (open.gtid.clone(), open.origin.clone());
+        for (at, what) in statement::touched(effects, &self.plan.tables, self.fold) {
+            if !self.whole {
+                self.definitions.remove(&at);
             }
-        }
-        for (at, what) in said {
-            self.definitions.remove(&at);
             self.known.retain(|_, known| known.as_ref().is_none_or(|known| known.table != at));
-            let table = self.plan.tables[at].name.clone();
-            self.ready.push_back(LogEvent::Unlogged {
-                gtid: gtid.clone(),
-                table,
-                what,
-                origin: Arc::default(),
-                spot: Spot::default(),
-            });
+            let (gtid, origin, spot) = (gtid.clone(), origin.clone(), self.place_in_log.spot());
+            self.ready.push_back(LogEvent::Unlogged { gtid, table: self.table(at).clone(), what, origin, spot });
         }
         Ok(())
     }
@@ -317,7 +306,7 @@ impl Assembler {
         self.opened()?;
         self.payload = false;
         if let Some(open) = self.open.take() {
-            self.prepared.insert(xid, Prepared { gtid: open.gtid, changes: open.changes, bytes: open.bytes });
+            self.prepared.insert(xid, Held { gtid: open.gtid, changes: open.changes, bytes: open.bytes });
         }
         Ok(())
     }
@@ -349,7 +338,8 @@ impl Assembler {
         if map.names.is_none() && definition.is_none() {
             return Ok(Fed::Needs(table));
         }
-        let decoder = TableDecoder::new(&map, table, used, definition, &self.charsets).map(Arc::new);
+        let decoder = TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole);
+        let decoder = decoder.map(Arc::new);
         self.known.insert(place.table_id, Some(Known { body: cursor.0.to_vec(), table, decoder }));
         Ok(Fed::Taken)
     }
@@ -365,11 +355,11 @@ impl Assembler {
             Some(None) | None if self.known.contains_key(&table_id) || table_id == 0xff_ffff => return Ok(()),
             _ => return Err(self.halt("rows arrived without their table; the log was opened inside a transaction")),
         };
-        let table = &self.plan.tables[known.table].name;
-        let explain = |bad: &BadRows| self.halt(&format!("rows of {table} cannot be read: {bad}"));
-        let decoder = known.decoder.clone().map_err(|bad| explain(&bad))?;
+        let known_table = known.table;
+        let decoder = known.decoder.clone().map_err(|bad| self.bad_rows(known_table, &bad))?;
         let mut changes = Vec::new();
-        decoder.rows(form, Cursor(data), |change| changes.push(change)).map_err(|bad| explain(&bad))?;
+        let take = |change| changes.push(RowChange { spot: self.place_in_log.spot(), ..change });
+        decoder.rows(form, Cursor(data), take).map_err(|bad| self.bad_rows(known_table, &bad))?;
         let Some(open) = &mut self.open else {
             return Ok(());
         };
@@ -383,21 +373,19 @@ impl Assembler {
         }
         let changes = std::mem::take(&mut open.changes);
         open.bytes = 0;
-        self.ready.push_back(LogEvent::Part { gtid: open.gtid.clone(), changes, origin: Arc::default() });
+        self.ready.push_back(LogEvent::Part { gtid: open.gtid.clone(), changes, origin: open.origin.clone() });
         Ok(())
+    }
+
+    fn bad_rows(&self, table: usize, bad: &BadRows) -> Error {
+        self.halt(&format!("rows of {} cannot be read: {bad}", self.table(table)))
     }
 
     /// What has to wait for an XA COMMIT gives up the bytes that serve comparison only; such a cell counts as changed.
     fn hold_lean(&mut self) -> Result<()> {
         let held: usize = self.prepared.values().map(|prepared| prepared.bytes).sum();
         let open = self.opened()?;
-        for change in &mut open.changes[open.lean..] {
-            let before = change.bytes();
-            for Image(cells) in [&mut change.before, &mut change.after].into_iter().flatten() {
-                cells.iter_mut().filter(|cell| matches!(cell, Cell::Raw(_))).for_each(|cell| *cell = Cell::Absent);
-            }
-            open.bytes -= before - change.bytes();
-        }
+        open.bytes -= held::make_lean(&mut open.changes[open.lean..]);
         open.lean = open.changes.len();
         if held + open.bytes > HELD_BYTES_MAX {
             return Err(self

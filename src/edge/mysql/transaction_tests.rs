@@ -1,6 +1,7 @@
 //! Streams of hand-made events, and what they are put together to.
 
 use super::*;
+use crate::model::change::{Cell, Spot, Unlogged};
 use crate::model::plan::{TableUse, UsedColumn};
 use crate::model::position::GtidSource;
 use crate::model::schema::{ColumnKind, TableName};
@@ -12,6 +13,12 @@ fn gtid(number: u64) -> Gtid {
 
 fn used(name: &str, kind: ColumnKind, routes: bool) -> UsedColumn {
     UsedColumn { name: name.into(), kind, declared: String::new(), collation: None, routes }
+}
+
+/// An event; every one is 100 bytes long in its file.
+fn incoming(kind: u8, flags: u16, data: &[u8], begun: Option<u64>) -> Incoming<'_> {
+    let begun = begun.map(|number| Begun { gtid: gtid(number), committed_unix_us: 5_000 });
+    Incoming { kind, flags, size: 100, log_pos: 0, server_id: 9, data, begun }
 }
 
 struct Stream(Assembler);
@@ -31,16 +38,15 @@ impl Stream {
     }
 
     fn send(&mut self, kind: u8, data: &[u8]) -> Result<Fed> {
-        self.0.feed(Incoming { kind, flags: 0, data, gtid: None })
+        self.0.feed(incoming(kind, 0, data, None))
     }
 
     fn begin(&mut self, number: u64) {
-        let event = Incoming { kind: kind::GTID, flags: 0, data: &[], gtid: Some((gtid(number), 5)) };
-        self.0.feed(event).expect("a GTID");
+        self.0.feed(incoming(kind::GTID, 0, &[], Some(number))).expect("a GTID");
     }
 
     fn query(&mut self, text: &str) -> Result<Fed> {
-        let data = [&[0; 8][..], &[1, 0, 0, 2, 0], &[9, 9], b"d\0", text.as_bytes()].concat();
+        let data = [&[7, 0, 0, 0, 0, 0, 0, 0][..], &[1, 0, 0, 2, 0], &[9, 9], b"d\0", text.as_bytes()].concat();
         self.send(kind::QUERY, &data)
     }
 
@@ -191,8 +197,7 @@ fn losses_are_noticed() {
     let halts = |outcome: Result<Fed>| assert_eq!(outcome.expect_err("halts").kind(), crate::error::Kind::Halt);
     let mut stream = Stream::new();
     stream.begin(1);
-    let event = Incoming { kind: kind::GTID, flags: 0, data: &[], gtid: Some((gtid(2), 5)) };
-    halts(stream.0.feed(event));
+    halts(stream.0.feed(incoming(kind::GTID, 0, &[], Some(2))));
     // A compressed transaction that could not be unpacked just ends.
     let mut stream = Stream::new();
     stream.begin(1);
@@ -204,7 +209,7 @@ fn losses_are_noticed() {
     let mut stream = Stream::new();
     stream.begin(1);
     halts(stream.send(30, &[9, 0, 0, 0, 0, 0, 1, 0]));
-    let ignorable = Incoming { kind: 99, flags: IGNORABLE_FLAG, data: &[], gtid: None };
+    let ignorable = incoming(99, IGNORABLE_FLAG, &[], None);
     assert_eq!(Stream::new().0.feed(ignorable).expect("ignored"), Fed::Taken);
 }
 
@@ -242,4 +247,58 @@ fn rows_without_names_need_todays_definition() {
     let unused = [&[8, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01u\0", &[1, 200]].concat();
     assert_eq!(stream.send(kind::TABLE_MAP, &unused).expect("fed"), Fed::Taken);
     assert_eq!(stream.send(30, &[8, 0, 0, 0, 0, 0, 1, 0]).expect("skipped"), Fed::Taken);
+}
+
+/// The spots of all changes, in order.
+fn spots(events: &[LogEvent]) -> Vec<(u64, u32)> {
+    let changes = events.iter().flat_map(|event| match event {
+        LogEvent::Part { changes, .. } => &changes[..],
+        LogEvent::Commit(done) => &done.changes,
+        _ => &[],
+    });
+    changes.map(|change| (change.spot.pos, change.spot.row)).collect()
+}
+
+#[test]
+fn changes_know_where_they_stand() {
+    let mut stream = Stream::new();
+    let rotate = [&[4, 0, 0, 0, 0, 0, 0, 0][..], b"log.000012"].concat();
+    stream.send(kind::ROTATE, &rotate).expect("a rotate event");
+    // Every event is 100 bytes long: GTID at 4 + 100 (the ROTATE is the server's own in truth), BEGIN, TABLE_MAP, rows.
+    stream.begin(1);
+    stream.query("BEGIN").expect("a statement");
+    stream.insert(4, 1);
+    stream.insert(5, 1);
+    stream.send(kind::XID, &[0; 8]).expect("a commit");
+    let events: Vec<LogEvent> = std::iter::from_fn(|| stream.0.pop()).collect();
+    assert_eq!(spots(&events), [(304, 0), (504, 0)]);
+    let LogEvent::Commit(done) = &events[0] else { panic!("{events:?}") };
+    let origin = Origin { file: "log.000012".into(), server_id: 9, thread: Some(7), committed_unix_us: 5_000 };
+    assert_eq!((&*done.origin, done.committed_unix_ms), (&origin, 5));
+    // All rows of a compressed transaction stand at its one event.
+    stream.begin(2);
+    stream.send(kind::TRANSACTION_PAYLOAD, &[]).expect("a payload");
+    stream.query("BEGIN").expect("a statement");
+    stream.insert(4, 1);
+    stream.insert(5, 1);
+    stream.send(kind::XID, &[0; 8]).expect("a commit");
+    // Those of an XA transaction at its XA COMMIT.
+    stream.begin(3);
+    stream.query("XA START X'6162',X'',1").expect("a statement");
+    (0..100).for_each(|_| stream.insert(6, 60_000));
+    stream.prepare(0);
+    stream.begin(4);
+    stream.query("XA COMMIT X'6162',X'',1").expect("a statement");
+    let events: Vec<LogEvent> = std::iter::from_fn(|| stream.0.pop()).collect();
+    assert_eq!(spots(&events)[..2], [(804, 0), (804, 1)]);
+    let at_commit = 904 + 100 + 100 + 200 * 100 + 100 + 100;
+    assert_eq!(spots(&events)[2..], (0..100).map(|row| (at_commit, row)).collect::<Vec<_>>());
+    stream.begin(5);
+    stream.query("DROP TABLE t, other").expect("a statement");
+    match stream.0.pop().expect("an event") {
+        LogEvent::Unlogged { what: Unlogged::Rows, spot, origin, .. } => {
+            assert_eq!((spot, origin.thread), (Spot { pos: at_commit + 200, row: 0 }, Some(7)));
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -9,6 +9,7 @@ mod mistakes;
 mod plans;
 mod properties;
 mod servers;
+mod streams;
 
 use std::collections::{BTreeMap, HashMap};
 
