@@ -3,8 +3,8 @@
 //! Owns: [`hit`]. Does nothing unless the crate is built with the feature `failpoints`, which no release has. With it,
 //! `ROWFOLD_FAILPOINT=name` (or `name:3` for the third time) makes the task that gets there say
 //! `failpoint <name> reached` on stderr and then wait for ever; all other tasks go on. `ROWFOLD_HOLD=name:3=path` makes
-//! every task that gets there from the third time on wait until a file is at the path. `ROWFOLD_PLANT=no_fence` switches
-//! off the fence, to prove that tests notice.
+//! every task that gets there from the third time on say `hold <name> reached` and wait until a file is at the path.
+//! `ROWFOLD_PLANT=no_fence` switches off the fence, to prove that tests notice.
 
 /// Stops here for good if the environment asks for this name.
 #[cfg(not(feature = "failpoints"))]
@@ -55,7 +55,11 @@ pub async fn hit(name: &'static str) {
     if let Some((place, path)) = hold
         && place.reached(name).is_some_and(|time| time >= place.nth)
     {
+        let mut told = false;
         while !tokio::fs::try_exists(path).await.unwrap_or(false) {
+            if !std::mem::replace(&mut told, true) {
+                say(&format!("hold {name} reached"));
+            }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
@@ -63,10 +67,15 @@ pub async fn hit(name: &'static str) {
     if let Some(place) = stop
         && place.reached(name).is_some_and(|time| time == place.nth)
     {
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "failpoint {name} reached");
+        say(&format!("failpoint {name} reached"));
         std::future::pending::<()>().await;
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn say(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 /// Whether a rule was switched off on purpose.

@@ -102,6 +102,7 @@ impl Names {
             server_id: self.server_id,
             readers: 2,
             chunk_bytes: "8KiB".to_owned(),
+            stream: String::new(),
         });
         text.replace("{{header}}", header.trim_end())
             .replace("{{db}}", &self.db)

@@ -105,14 +105,13 @@ async fn followed(writer: &Writer, engine: &mut Engine) {
     assert_eq!(engine.ended(), None, "{}", engine.log_tail());
 }
 
-async fn converge(seed: u64, index: u64) -> String {
-    let _seat = harness::seat().await;
+/// `command` copies and follows; what else the job needs runs already.
+pub async fn converge(world: World, command: &str) -> String {
     let start = Instant::now();
-    let world = World::create(&format!("converge{index}"), seed, index).await;
-    let label = world.schema.label.clone();
+    let (index, label) = (world.index, world.schema.label.clone());
     let writer = world.write(PACE);
     let release = world.job.folder.join("go-on");
-    let mut engine = world.job.command("run").hold("chunk.done", HELD_AFTER as u32, &release).start();
+    let mut engine = world.job.command(command).hold("chunk.done", HELD_AFTER as u32, &release).start();
     let mut window = watch_copy(&world, &mut engine, &writer, &release).await;
     status::wait_live(&world.job, &mut engine, REST).await;
     followed(&writer, &mut engine).await;
@@ -124,15 +123,18 @@ async fn converge(seed: u64, index: u64) -> String {
     format!("schema {index} ({label}): {compared} equal after {} transactions, {took:.1?}; {seen}", journal.committed)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn generated_schemas_converge_under_the_writer() {
+/// Two schemas at a time; one that fails does not keep the others from being tried.
+pub async fn each_schema<F: Future<Output = String> + Send + 'static>(
+    count: u64,
+    one: impl Fn(u64, u64) -> F + Send + Sync + 'static,
+) {
     let seed = harness::seed();
-    let count = harness::number("ROWFOLD_E2E_SCHEMAS", SCHEMAS);
+    let count = harness::number("ROWFOLD_E2E_SCHEMAS", count);
     let first = harness::number("ROWFOLD_E2E_FIRST", 0);
     println!("seed {seed}, schemas {first} to {}", first + count - 1);
-    let next = Arc::new(AtomicU64::new(first));
+    let (next, one) = (Arc::new(AtomicU64::new(first)), Arc::new(one));
     let worker = || {
-        let next = next.clone();
+        let (next, one) = (next.clone(), one.clone());
         tokio::spawn(async move {
             let mut failed = Vec::new();
             loop {
@@ -140,8 +142,7 @@ async fn generated_schemas_converge_under_the_writer() {
                 if index >= first + count {
                     return failed;
                 }
-                // One schema that fails does not keep the others from being tried.
-                match tokio::spawn(converge(seed, index)).await {
+                match tokio::spawn(one(seed, index)).await {
                     Ok(line) => println!("{line}"),
                     Err(_) => failed.push(index),
                 }
@@ -155,4 +156,13 @@ async fn generated_schemas_converge_under_the_writer() {
         "schemas {failed:?} of seed {seed} did not converge; repeat one with ROWFOLD_E2E_SEED={seed} \
         ROWFOLD_E2E_FIRST=<schema> ROWFOLD_E2E_SCHEMAS=1"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_schemas_converge_under_the_writer() {
+    each_schema(SCHEMAS, |seed, index| async move {
+        let _seat = harness::seat().await;
+        converge(World::create(&format!("converge{index}"), seed, index).await, "run").await
+    })
+    .await;
 }

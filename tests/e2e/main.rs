@@ -3,7 +3,7 @@
 //!
 //! `ROWFOLD_E2E_SEED` repeats a run, `ROWFOLD_E2E_SCHEMAS` and `ROWFOLD_E2E_FIRST` choose its generated schemas,
 //! `ROWFOLD_E2E_CASE` the mistakes by part of their name,
-//! `ROWFOLD_E2E_KILL_SCHEMA` the schema under kill -9, `ROWFOLD_E2E_BINARY` another build of the engine.
+//! `ROWFOLD_E2E_REDIS_SCHEMAS` how many of them pass through Redis, `ROWFOLD_E2E_KILL_SCHEMA` the schema under kill -9, `ROWFOLD_E2E_BINARY` another build of the engine.
 //! What engines wrote is in `target/tmp/e2e/<test>/`; after a failure the databases `rf_e2e_<pid>_<test>` stay until the
 //! next run.
 #![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
@@ -18,6 +18,7 @@ mod kill;
 mod ledger;
 mod lost;
 mod oracle;
+mod redis;
 mod rng;
 mod schema;
 mod secrets;

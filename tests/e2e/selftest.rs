@@ -66,6 +66,7 @@ fn a_seed_makes_the_same_schema_again_and_features_are_spread() {
         server_id: 1,
         readers: 2,
         chunk_bytes: "8KiB".into(),
+        stream: String::new(),
     };
     let mut deepest = 0;
     for index in 0..20 {

@@ -10,7 +10,6 @@
 
 use std::io::Write as _;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::model::change::{Cell, Image, Origin, RowChange, Spot, Unlogged};

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Job {
     pub folder: PathBuf,
     pub file: PathBuf,
+    /// The source.
+    pub mysql: String,
     started: AtomicU32,
 }
 
@@ -21,7 +23,8 @@ impl Job {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("the target folder can be written");
-        let job = Job { file: folder.join("job.yaml"), folder, started: AtomicU32::new(0) };
+        let job =
+            Job { file: folder.join("job.yaml"), folder, mysql: servers::mysql_url(), started: AtomicU32::new(0) };
         job.rewrite(yaml);
         job
     }
@@ -37,7 +40,7 @@ impl Job {
         process
             .arg(command)
             .arg(&self.file)
-            .env("ROWFOLD_MYSQL_URL", servers::mysql_url())
+            .env("ROWFOLD_MYSQL_URL", &self.mysql)
             .env("ROWFOLD_MONGO_URL", servers::mongo_url())
             .env_remove("ROWFOLD_FAILPOINT")
             .env_remove("ROWFOLD_HOLD")

@@ -9,6 +9,10 @@ use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use mysql_async::Conn;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 const TABLES: [&str; 4] = [
     "CREATE TABLE author (id int NOT NULL PRIMARY KEY, name varchar(40) NOT NULL, born int NULL)",
@@ -25,6 +29,8 @@ pub struct Library {
     pub scratch: Scratch,
     pub job: Job,
     pub conn: Conn,
+    /// Changes so far, in `change` and under `load`.
+    changes: Arc<AtomicU32>,
 }
 
 /// What is in the target, down to the byte: collection -> documents by `_id`.
@@ -37,6 +43,11 @@ impl Library {
     }
 
     pub async fn create_at(name: &str, url: &str) -> Library {
+        Library::create_over(name, url, String::new()).await
+    }
+
+    /// The same with a section `stream:` in the job.
+    pub async fn create_over(name: &str, url: &str, stream: String) -> Library {
         let scratch = Scratch::create(name).await;
         let settings = Settings {
             name: format!("job_{name}"),
@@ -45,6 +56,7 @@ impl Library {
             server_id: server_id(),
             readers: 2,
             chunk_bytes: "2KiB".into(),
+            stream,
         };
         let db = &scratch.name;
         let yaml = header(&settings)
@@ -52,9 +64,10 @@ impl Library {
                 "projections:\n  - collection: authors\n    root: {db}.author\n    many:\n      books:\n        \
                  table: {db}.book\n        join: {{id: author_id}}\n        columns: [id, title]\n"
             );
-        let job = Job::create(name, &yaml);
+        let mut job = Job::create(name, &yaml);
+        job.mysql = url.to_owned();
         let conn = fill(url, db).await;
-        Library { scratch, job, conn }
+        Library { scratch, job, conn, changes: Arc::new(AtomicU32::new(1000)) }
     }
 
     /// Every document is what plain SQL says.
@@ -75,16 +88,27 @@ impl Library {
 
     /// A row of each table inserted, changed, moved and deleted.
     pub async fn change(&mut self, number: u32) {
-        for sql in [
-            format!("INSERT INTO author VALUES ({}, 'new', {number})", 1000 + number),
-            format!("INSERT INTO book VALUES ({}, {}, 'new')", 1000 + number, 1000 + number),
-            format!("UPDATE author SET name = 'renamed {number}' WHERE id = {}", number % 50),
-            format!("UPDATE book SET author_id = author_id + 1 WHERE id = {}", number % 140),
-            format!("DELETE FROM book WHERE id = {}", 1 + (number + 70) % 150),
-            format!("DELETE FROM author WHERE id = {}", 51 + number % 10),
-        ] {
+        for sql in statements(number) {
             execute(&mut self.conn, &sql).await;
         }
+    }
+
+    /// The same again and again, until it is told to stop.
+    pub fn load(&self, pace: Duration) -> Load {
+        let (stop, changes) = (Arc::new(AtomicBool::new(false)), self.changes.clone());
+        let (url, database, stopped) = (self.job.mysql.clone(), self.scratch.name.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            let mut conn = servers::mysql_at(&url, Some(&database)).await;
+            let mut tick = tokio::time::interval(pace);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while !stopped.load(Ordering::Relaxed) {
+                tick.tick().await;
+                for sql in statements(changes.fetch_add(1, Ordering::Relaxed)) {
+                    execute(&mut conn, &sql).await;
+                }
+            }
+        });
+        Load { stop, task, changes: self.changes.clone() }
     }
 
     /// Everything in the target; with `records` also what rowfold knows about its builds.
@@ -102,6 +126,43 @@ impl Library {
         }
         contents
     }
+}
+
+/// Somebody who changes rows all the time.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+    changes: Arc<AtomicU32>,
+}
+
+impl Load {
+    /// How often rows of each table were changed so far.
+    pub fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// This many more were made.
+    pub async fn more(&self, changes: u32) {
+        let goal = self.changes() + changes;
+        super::until_true("changes to be made", Duration::from_secs(60), || self.changes() >= goal).await;
+    }
+
+    /// The last statement has ended when this returns.
+    pub async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("the load does not panic");
+    }
+}
+
+fn statements(number: u32) -> [String; 6] {
+    [
+        format!("INSERT INTO author VALUES ({}, 'new', {number})", 1000 + number),
+        format!("INSERT INTO book VALUES ({}, {}, 'new')", 1000 + number, 1000 + number),
+        format!("UPDATE author SET name = 'renamed {number}' WHERE id = {}", number % 50),
+        format!("UPDATE book SET author_id = author_id + 1 WHERE id = {}", number % 140),
+        format!("DELETE FROM book WHERE id = {}", 1 + (number + 70) % 150),
+        format!("DELETE FROM author WHERE id = {}", 51 + number % 10),
+    ]
 }
 
 /// The tables on a server, made anew.

@@ -3,6 +3,7 @@
 
 pub mod engine;
 pub mod library;
+pub mod mortal;
 pub mod private;
 pub mod servers;
 pub mod stall;

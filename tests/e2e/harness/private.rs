@@ -6,6 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const PREFIX: &str = "private-mysql-";
 /// The script's word for "not on this machine".
@@ -34,7 +35,9 @@ impl PrivateMysql {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
-        let folder = root.join(format!("{PREFIX}{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = root.join(format!("{PREFIX}{}-{number}", std::process::id()));
         let private = PrivateMysql { url: format!("mysql://rowfold:rowfold@127.0.0.1:{port}"), folder };
         match services(&private.folder, &port.to_string()) {
             (0, _) => Some(private),
@@ -58,7 +61,7 @@ fn end_leftovers(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for path in entries.flatten().map(|e| e.path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(pid) = name.strip_prefix(PREFIX) else { continue };
+        let Some(pid) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()) else { continue };
         if !Path::new("/proc").join(pid).exists() {
             services(&path, "down");
             let _ = fs::remove_dir_all(&path);

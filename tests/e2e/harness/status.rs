@@ -98,9 +98,16 @@ pub async fn wait_live(job: &Job, engine: &mut Engine, limit: Duration) -> Statu
     wait(job, engine, "every projection to be live", limit, |s| s.all_in("live") && runs(s)).await
 }
 
-/// Every projection is live and has applied all that the server has executed by now.
+/// Every projection is live and has applied all that the server has executed by now, and no document is parked.
 pub async fn wait_quiescent(job: &Job, engine: &mut Engine, limit: Duration) -> Status {
-    let mut conn = servers::mysql(None).await;
+    let status = wait_applied(job, engine, limit).await;
+    assert!(status.projections.iter().all(|p| p.parked == 0), "something was parked: {status:?}");
+    status
+}
+
+/// Every projection is live and has applied all that the server has executed by now.
+pub async fn wait_applied(job: &Job, engine: &mut Engine, limit: Duration) -> Status {
+    let mut conn = servers::mysql_at(&job.mysql, None).await;
     let goal = servers::executed(&mut conn).await;
     let start = std::time::Instant::now();
     loop {
@@ -114,7 +121,6 @@ pub async fn wait_quiescent(job: &Job, engine: &mut Engine, limit: Duration) -> 
             }
         }
         if behind.is_empty() {
-            assert!(status.projections.iter().all(|p| p.parked == 0), "documents were parked: {status:?}");
             return status;
         }
         assert!(start.elapsed() < limit, "after {limit:?} not caught up to {goal}: {behind:?}\n{}", engine.log_tail());

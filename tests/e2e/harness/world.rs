@@ -18,6 +18,7 @@ pub const REST: Duration = Duration::from_secs(120);
 
 pub struct World {
     pub seed: u64,
+    pub index: u64,
     pub schema: Arc<Schema>,
     pub scratch: Scratch,
     pub settings: Settings,
@@ -37,6 +38,11 @@ pub async fn load(conn: &mut Conn, schema: &Schema, rng: &mut Rng) {
 impl World {
     /// Schema `index` of `seed`, filled, and nothing in the target. Small chunks make a small copy a long one.
     pub async fn create(name: &str, seed: u64, index: u64) -> World {
+        World::create_over(name, seed, index, String::new()).await
+    }
+
+    /// The same with a section `stream:` in the job.
+    pub async fn create_over(name: &str, seed: u64, index: u64, stream: String) -> World {
         let schema = Arc::new(generate::schema(seed, index));
         let scratch = Scratch::create(name).await;
         let mut conn = scratch.mysql().await;
@@ -48,13 +54,19 @@ impl World {
             server_id: server_id(),
             readers: 2,
             chunk_bytes: "2KiB".into(),
+            stream,
         };
         let job = Job::create(name, &render(&schema, &settings));
-        World { seed: seed ^ (index << 32), schema, scratch, settings, job, conn }
+        World { seed: seed ^ (index << 32), index, schema, scratch, settings, job, conn }
     }
 
     pub fn write(&self, pace: Duration) -> Writer {
-        Writer::start(&self.schema, &self.scratch.name, self.seed, pace)
+        self.write_as(0, pace)
+    }
+
+    /// One of several writers in turn: each does something else.
+    pub fn write_as(&self, turn: u64, pace: Duration) -> Writer {
+        Writer::start(&self.schema, &self.scratch.name, self.seed ^ (turn << 16), pace)
     }
 
     /// Every document is what the oracle says, and there are enough of them to mean something.

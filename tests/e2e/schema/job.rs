@@ -13,6 +13,8 @@ pub struct Settings {
     pub server_id: u32,
     pub readers: u32,
     pub chunk_bytes: String,
+    /// The section `stream:` with its line ends; empty for the in-process queue.
+    pub stream: String,
 }
 
 /// Everything above `projections:`. Small chunks stretch a small copy; short leases keep a restart after kill -9 short.
@@ -20,13 +22,14 @@ pub fn header(settings: &Settings) -> String {
     format!(
         "name: {name}\n\
          source:\n  url: ${{ROWFOLD_MYSQL_URL}}\n  server_id: {server_id}\n\
-         target:\n  url: ${{ROWFOLD_MONGO_URL}}\n  database: {mongo}\n  lease: 3s\n  write_deadline: 2s\n\
+         target:\n  url: ${{ROWFOLD_MONGO_URL}}\n  database: {mongo}\n  lease: 3s\n  write_deadline: 2s\n{stream}\
          backfill: {{readers: {readers}, chunk_bytes: {chunk_bytes}}}\n",
         name = settings.name,
         server_id = settings.server_id,
         mongo = settings.mongo_database,
         readers = settings.readers,
         chunk_bytes = settings.chunk_bytes,
+        stream = settings.stream,
     )
 }
 
