@@ -92,6 +92,20 @@ pub fn unlogged(
     (DEFAULT.to_vec(), out)
 }
 
+/// The first entry of a stream that capture begins. It tells of no change.
+pub fn starter(prefix: &str, table: &TableName, now_ms: u64) -> Entry {
+    let mut out = Vec::with_capacity(FRAME_BYTES);
+    print(&mut out, format_args!("{{\"before\":null,\"after\":null,\"source\":{{\"version\":\"{VERSION}\""));
+    out.extend_from_slice(b",\"connector\":\"mysql\",\"name\":");
+    string(&mut out, prefix);
+    out.extend_from_slice(b",\"db\":");
+    string(&mut out, &table.database);
+    out.extend_from_slice(b",\"table\":");
+    string(&mut out, &table.table);
+    print(&mut out, format_args!("}},\"op\":\"m\",\"ts_ms\":{now_ms},\"message\":{{\"prefix\":\"rowfold.begin\",\"content\":\"\"}}}}"));
+    (DEFAULT.to_vec(), out)
+}
+
 /// Writing to a Vec cannot fail.
 fn print(out: &mut Vec<u8>, shown: impl std::fmt::Display) {
     let _ = write!(out, "{shown}");
