@@ -10,6 +10,7 @@ mod capture;
 mod consumer;
 mod entries;
 mod marking;
+pub mod publisher;
 mod queue;
 mod reader;
 mod unlogged;

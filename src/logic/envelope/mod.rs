@@ -12,4 +12,4 @@ mod entry;
 pub mod foreign;
 mod moment_text;
 
-pub use self::encode::{Entry, entries, unlogged};
+pub use self::encode::{Entry, entries, starter, unlogged};
