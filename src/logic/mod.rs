@@ -2,6 +2,7 @@
 
 pub mod assembly;
 pub mod backoff;
+pub mod capturing;
 pub mod chunks;
 pub mod conversion;
 pub mod envelope;

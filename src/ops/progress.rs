@@ -30,8 +30,10 @@ pub struct Progress {
     pub reread: AtomicU64,
     /// Milliseconds since the newest applied change was committed; 0 when nothing waits.
     pub lag_ms: AtomicU64,
-    /// Bytes of changes that wait in the queue.
+    /// Bytes of changes that wait in the queue, or in the streams.
     pub queued_bytes: AtomicU64,
+    /// Entries that capture appended to streams.
+    pub appended: AtomicU64,
     /// Documents that could not be written in this run.
     pub parked: AtomicU64,
 }

@@ -7,6 +7,7 @@
 mod applier;
 mod capture;
 mod consumer;
+pub mod publisher;
 mod queue;
 
 use std::sync::Arc;
