@@ -28,7 +28,7 @@ pub(super) async fn write<S: Source, D: DocumentStore, R: RecordStore, C>(
 ) -> Result<u64> {
     let mut written = 0;
     let mut parked: Vec<ParkedRecord> =
-        assembled.parked.into_iter().map(|(key, reason)| ParkedRecord { key, reason, version }).collect();
+        assembled.parked.into_iter().map(|(key, reason)| ParkedRecord { key, entry: None, reason, version }).collect();
     for batch in batches(&assembled.documents) {
         let permit = writes.acquire().await.map_err(|_| Error::halt("the copy's writers are gone"))?;
         let report = copy.documents.insert(&copy.build.stored_in, batch).await?;
@@ -45,6 +45,7 @@ pub(super) async fn write<S: Source, D: DocumentStore, R: RecordStore, C>(
         written += (batch.len() - refused.len()) as u64;
         Progress::add(&copy.progress.documents, (batch.len() - refused.len()) as u64);
         parked.extend(refused.into_iter().map(|(at, reason)| ParkedRecord {
+            entry: None,
             key: batch[at].key.clone(),
             reason,
             version,

@@ -23,6 +23,25 @@ pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Sh
     let clock = Arc::new(SystemClock::default());
     let progress = Arc::new(Progress::default());
     let target = Arc::new(connected.target);
+    let owner = owner(&*clock);
+    let through = match &connected.settings.stream {
+        Some(of) => {
+            let store = Arc::new(crate::edge::redis::RedisStreams::connect(of).await?);
+            let capture = super::wiring::Capture {
+                store: store.clone(),
+                settings: of.clone(),
+                server: Arc::new(connected.source.server().clone()),
+                tables: connected.plan.tables.iter().map(|table| table.name.clone()).collect(),
+                clock: clock.clone(),
+                owner: owner.clone(),
+                progress: progress.clone(),
+            };
+            let capturing = (of.capture == crate::config::Capture::Rowfold).then(|| capture.beside_applying());
+            Some((super::wiring::streams(store, &connected.settings, of), capturing))
+        }
+        None => None,
+    };
+    let (streams, capturing) = through.map_or((None, None), |(streams, capturing)| (Some(streams), capturing));
     let engine = Engine {
         plan: connected.plan,
         settings: Arc::new(connected.settings),
@@ -32,7 +51,9 @@ pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Sh
         clock: clock.clone(),
         pool: Pool::new()?,
         progress: progress.clone(),
-        owner: owner(&*clock),
+        owner,
+        streams,
+        capturing,
     };
     let began_ms = clock.monotonic_ms();
     let shown = tokio::spawn(report::show(progress.clone()));

@@ -8,6 +8,7 @@ mod connect;
 mod preview;
 mod report;
 mod status;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

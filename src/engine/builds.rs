@@ -13,15 +13,16 @@ use crate::model::change::SourceState;
 use crate::model::plan::ProjectionPlan;
 use crate::model::position::GtidSet;
 use crate::ops::ownership::Ownership;
-use crate::ports::{Clock, CollectionState, DocumentStore, RecordStore, Source};
+use crate::ports::{Clock, CollectionState, DocumentStore, RecordStore, Source, StreamStore};
+use crate::stream::member_id;
 
 /// How long a transaction may stand in the binlog before a SELECT sees it. Semi-synchronous replication holds it back
 /// for up to 10 s by default.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(12);
 
 /// The build of every projection, in the plan's order, all saved under this owner. Refuses before it writes.
-pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     ownership: &Ownership,
     state: &SourceState,
     start_over: bool,
@@ -70,7 +71,7 @@ pub(super) async fn prepare<S: Source, D: DocumentStore, R: RecordStore, C: Cloc
 }
 
 /// Collections are dropped and renamed only while the lease lasts: no deadline on the server stops us later.
-fn still_ours<S, D, R, C: Clock>(engine: &Engine<S, D, R, C>, ownership: &Ownership) -> Result<()> {
+fn still_ours<S, D, R, C: Clock, T>(engine: &Engine<S, D, R, C, T>, ownership: &Ownership) -> Result<()> {
     ownership.create_until_ms(engine.clock.monotonic_ms()).map(|_| ())
 }
 
@@ -81,7 +82,12 @@ fn target_busy(collection: &str) -> Error {
     ))
 }
 
-fn fresh<S, D, R, C>(engine: &Engine<S, D, R, C>, projection: &ProjectionPlan, number: i32, epoch: i64) -> BuildRecord {
+fn fresh<S, D, R, C, T>(
+    engine: &Engine<S, D, R, C, T>,
+    projection: &ProjectionPlan,
+    number: i32,
+    epoch: i64,
+) -> BuildRecord {
     let mut build = BuildRecord {
         format: FORMAT_VERSION,
         job: engine.plan.name.clone(),
@@ -106,8 +112,8 @@ fn fresh<S, D, R, C>(engine: &Engine<S, D, R, C>, projection: &ProjectionPlan, n
 }
 
 /// A build of an earlier session, if it can be gone on with.
-async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     projection: &ProjectionPlan,
     mut build: BuildRecord,
     epoch: i64,
@@ -146,7 +152,8 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
             state.server_uuid
         )));
     }
-    if !state.purged.is_subset(&applied) {
+    // With streams the binlog need not reach back: capture has gone on, or will say that it cannot.
+    if engine.streams.is_none() && !state.purged.is_subset(&applied) {
         let missing = state.purged.minus(&applied);
         return Err(Error::halt(format!(
             "E-BINLOG-LOST: the binlog no longer reaches back to where {name} stands; missing {missing}; run with \
@@ -175,8 +182,8 @@ async fn resume<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
 }
 
 /// Drops what a late insert of a dead owner may have created under a name that is no longer used.
-async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     build: &BuildRecord,
     ownership: &Ownership,
 ) -> Result<()> {
@@ -192,8 +199,8 @@ async fn drop_strays<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
 }
 
 /// Drops a build with its documents.
-async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     build: &BuildRecord,
     ownership: &Ownership,
 ) -> Result<()> {
@@ -207,13 +214,17 @@ async fn discard<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
             engine.documents.drop_collection(name).await?;
         }
     }
+    if let Some(streams) = &engine.streams {
+        let id = member_id(&streams.database, &build);
+        streams.store.unregister(&id, &streams.keys(&engine.plan)).await?;
+    }
     engine.records.remove_build(&build).await
 }
 
 /// Renames a build's collection: the intent is durable first, so that a crash at any moment can be told apart by which
 /// of the two names exists.
-pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     mut build: BuildRecord,
     ownership: &Ownership,
     from: &str,
@@ -254,8 +265,8 @@ pub(super) async fn rename<S: Source, D: DocumentStore, R: RecordStore, C: Clock
 }
 
 /// Leaves the reason of a stop for `status`. Best effort: the stop itself does not depend on it.
-pub(super) async fn note_halt<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+pub(super) async fn note_halt<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     ownership: &Ownership,
     reason: &str,
 ) {

@@ -12,7 +12,7 @@ use crate::model::build::{EngineStatus, LeaseReply};
 use crate::ops::ownership::Ownership;
 use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
-use crate::ports::{Clock, DocumentStore, RecordStore, Source};
+use crate::ports::{Clock, DocumentStore, RecordStore, Source, StreamStore};
 
 /// How often our state is told.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
@@ -21,8 +21,8 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// Takes the job's lease. A dead owner's lease runs out by itself; one that is renewed while we wait belongs to a living
 /// one. `None` if asked to stop.
-pub(super) async fn acquire<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+pub(super) async fn acquire<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     shutdown: &Shutdown,
 ) -> Result<Option<Arc<Ownership>>> {
     let target = &engine.settings.target;
@@ -68,8 +68,8 @@ pub(super) async fn acquire<S: Source, D: DocumentStore, R: RecordStore, C: Cloc
 }
 
 /// Renews the lease and tells our state until renewing fails for good; the returned error says why.
-pub(super) async fn keep<S: Source, D: DocumentStore, R: RecordStore, C: Clock>(
-    engine: &Engine<S, D, R, C>,
+pub(super) async fn keep<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore>(
+    engine: &Engine<S, D, R, C, T>,
     ownership: &Ownership,
 ) -> Error {
     let target = &engine.settings.target;

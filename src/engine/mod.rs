@@ -2,31 +2,31 @@
 //!
 //! Owns: sessions. A session takes the lease, brings every build forward, follows changes, and gives the lease back. Any
 //! passing failure ends the session; the next one starts from the records, as after a crash: there is one way to
-//! recover. Does not own: which phase follows which (`logic::lifecycle`), the paths themselves (`backfill`, `stream`).
+//! recover. Does not own: bringing one build forward (`forward`), following while others are copied (`streaming`), the
+//! paths themselves (`backfill`, `stream`).
 
 mod builds;
+mod forward;
 mod lease;
+mod streaming;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::assembling::Pool;
-use crate::backfill;
 use crate::config::Settings;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::logic::backoff;
-use crate::logic::lifecycle::{Command, Done, after, next};
 use crate::model::build::{BuildRecord, CheckpointRecord, Phase};
-use crate::model::change::SourceState;
-use crate::model::plan::{IndexPlan, JobPlan};
+use crate::model::plan::JobPlan;
 use crate::model::position::GtidSet;
-use crate::ops::failpoint;
 use crate::ops::ownership::Ownership;
 use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
-use crate::ports::{Clock, DocumentStore, RecordStore, Source};
-use crate::reading::Lookups;
-use crate::stream::{Context, Followed, Follower, Paused};
+use crate::ports::{Clock, DocumentStore, RecordStore, Source, StreamStore};
+use crate::stream::{Context, Followed, Follower, Paused, Streams};
 
 /// How long passing failures are met with new sessions before the engine gives up, counted from the last success.
 pub const RETRY_FOR: Duration = Duration::from_secs(600);
@@ -67,8 +67,11 @@ pub struct Summary {
     pub applied: GtidSet,
 }
 
+/// Starts capturing into the streams, until it is asked to stop.
+pub type Capturing = Box<dyn Fn(Shutdown) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
 /// Everything an engine works with.
-pub struct Engine<S, D, R, C> {
+pub struct Engine<S, D, R, C, T> {
     /// The job, proved against the live schema.
     pub plan: Arc<JobPlan>,
     /// Its bounds.
@@ -87,9 +90,13 @@ pub struct Engine<S, D, R, C> {
     pub progress: Arc<Progress>,
     /// Host, process and a random word: who we are in leases.
     pub owner: String,
+    /// The streams through which changes come; `None`: from the source's log directly.
+    pub streams: Option<Arc<Streams<T>>>,
+    /// Capture in this process, with streams.
+    pub capturing: Option<Capturing>,
 }
 
-impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
+impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Engine<S, D, R, C, T> {
     /// Runs the job. `start_over` drops its builds first.
     ///
     /// # Errors
@@ -174,6 +181,9 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         let state = self.source.state().await?;
         let mut builds = builds::prepare(self, ownership, &state, *start_over).await?;
         *start_over = false;
+        if let Some(streams) = &self.streams {
+            return streaming::drive(self, streams, mode, builds, ownership, shutdown).await;
+        }
         for (projection, build) in builds.iter_mut().enumerate() {
             match self.bring_forward(projection, build.clone(), ownership, shutdown).await? {
                 Some(forward) => *build = forward,
@@ -181,86 +191,6 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
             }
         }
         self.follow(mode, builds, ownership, shutdown).await
-    }
-
-    /// Takes a build through its phases up to the first in which it is followed. `None` if asked to stop on the way.
-    async fn bring_forward(
-        &self,
-        projection: usize,
-        mut build: BuildRecord,
-        ownership: &Arc<Ownership>,
-        shutdown: &Shutdown,
-    ) -> Result<Option<BuildRecord>> {
-        let epoch = ownership.lease().epoch;
-        loop {
-            if shutdown.is_requested() {
-                return Ok(None);
-            }
-            self.progress.set_activity(format!("{} {}", build.phase.name(), build.collection));
-            let done = match next(&build, epoch) {
-                Command::Start => {
-                    self.documents.create(&build.stored_in).await?;
-                    let state = self.source.state().await?;
-                    // P0. The log is captured from here on, so nothing falls between it and the copy.
-                    Done::Started { start: state.executed, server_uuid: state.server_uuid }
-                }
-                Command::Rename { from, to } => {
-                    build = builds::rename(self, build, ownership, &from, &to).await?;
-                    continue;
-                }
-                Command::Copy => match self.copy(projection, &build, shutdown).await? {
-                    None => return Ok(None),
-                    Some(copied) => {
-                        build.documents = copied.documents;
-                        build.rows = copied.rows;
-                        Done::Copied { caught_up_at: self.source.state().await?.executed }
-                    }
-                },
-                Command::Advance => Done::Renamed,
-                Command::BuildIndexes => {
-                    // Unique ones come when the build has caught up: until then two documents may be of two moments.
-                    let indexes = self.indexes_of(projection, false);
-                    tokio::select! {
-                        built = self.documents.create_indexes(&build.stored_in, &indexes) => built?,
-                        () = shutdown.requested() => return Ok(None),
-                    }
-                    Done::Indexed
-                }
-                Command::Follow { .. } => return Ok(Some(build)),
-            };
-            let sealed = build.phase == Phase::Seal;
-            build = after(build, done);
-            self.records.save_build(&build).await?;
-            tracing::info!(collection = %build.collection, phase = build.phase.name(), "phase");
-            match build.phase {
-                Phase::Copy => failpoint::hit("init.saved").await,
-                Phase::Index if sealed => failpoint::hit("copy.sealed").await,
-                Phase::Catchup => failpoint::hit("index.built").await,
-                _ => {}
-            }
-        }
-    }
-
-    async fn copy(
-        &self,
-        projection: usize,
-        build: &BuildRecord,
-        shutdown: &Shutdown,
-    ) -> Result<Option<backfill::Copied>> {
-        let copy = backfill::Copy {
-            plan: self.plan.clone(),
-            projection,
-            build: build.clone(),
-            limits: self.settings.backfill.clone(),
-            source: self.source.clone(),
-            documents: self.documents.clone(),
-            records: self.records.clone(),
-            clock: self.clock.clone(),
-            pool: self.pool.clone(),
-            lookups: Lookups::default(),
-            progress: self.progress.clone(),
-        };
-        backfill::run(copy, shutdown).await
     }
 
     /// Follows all builds; gives each its name when it has caught up.
@@ -271,40 +201,15 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         ownership: &Arc<Ownership>,
         shutdown: &Shutdown,
     ) -> Result<Outcome> {
-        if mode == Mode::Snapshot {
-            // What is live already is brought up to now.
-            let SourceState { executed, .. } = self.source.state().await?;
-            for build in builds.iter_mut().filter(|build| build.phase == Phase::Live) {
-                build.caught_up_at = executed.clone();
-            }
-        }
-        let mut followed = Vec::new();
-        for build in &builds {
-            let stored = self.records.checkpoint(build).await?;
-            let fresh = CheckpointRecord { applied: build.start.clone(), ..CheckpointRecord::default() };
-            followed.push(Some(Followed { build: build.clone(), checkpoint: stored.unwrap_or(fresh) }));
-            let parked = self.records.parked_count(build).await?;
-            Progress::set(&self.progress.parked, Progress::get(&self.progress.parked).max(parked));
-        }
-        let context = Arc::new(Context {
-            plan: self.plan.clone(),
-            limits: self.settings.apply.clone(),
-            source: self.source.clone(),
-            documents: self.documents.clone(),
-            records: self.records.clone(),
-            clock: self.clock.clone(),
-            pool: self.pool.clone(),
-            ownership: ownership.clone(),
-            progress: self.progress.clone(),
-        });
-        let mut waiting: Vec<usize> =
-            (0..builds.len()).filter(|at| mode == Mode::Snapshot || builds[*at].phase != Phase::Live).collect();
-        let mut follower = Follower::start(context, followed)?;
+        self.bring_up_to_now(mode, &mut builds).await?;
+        let mut waiting = to_wait_for(mode, &builds);
+        let followed = self.followed(&builds).await?;
+        let mut follower = Follower::start(self.context(ownership), followed, None::<Arc<Streams<T>>>)?;
         loop {
             let activity = if waiting.is_empty() { "live" } else { "catchup" };
             self.progress.set_activity(activity);
-            match follower.run(&waiting, shutdown).await? {
-                Paused::Stopped => {
+            match follower.run(&waiting, shutdown, &Shutdown::default()).await? {
+                Paused::Asked => {
                     follower.stop().await;
                     return Ok(Outcome::Interrupted { live: waiting.is_empty() });
                 }
@@ -324,35 +229,46 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         }
     }
 
-    /// Gives a caught-up build its name. Nothing is being written meanwhile.
-    async fn publish(&self, projection: usize, mut build: BuildRecord, ownership: &Ownership) -> Result<BuildRecord> {
-        let unique = self.indexes_of(projection, true);
-        if build.phase == Phase::Catchup && !unique.is_empty() {
-            let built = self.documents.create_indexes(&build.stored_in, &unique).await;
-            // Documents of two moments can agree where their rows never did: that passes with a later try.
-            built.map_err(|error| Error::retry("a unique index cannot be built yet").because(error))?;
-        }
-        if build.phase == Phase::Catchup {
-            build = after(build, Done::CaughtUp);
-            self.records.save_build(&build).await?;
-        }
-        let epoch = build.owner_epoch;
-        while build.phase == Phase::Publish {
-            if let Command::Rename { from, to } = next(&build, epoch) {
-                build = builds::rename(self, build, ownership, &from, &to).await?;
-                failpoint::hit("publish.renamed").await;
-            } else {
-                build = after(build, Done::Renamed);
-                self.records.save_build(&build).await?;
-                tracing::info!(collection = %build.collection, phase = build.phase.name(), "phase");
+    /// For a snapshot, what is live already is brought up to now.
+    async fn bring_up_to_now(&self, mode: Mode, builds: &mut [BuildRecord]) -> Result<()> {
+        if mode == Mode::Snapshot {
+            let executed = self.to_reach().await?;
+            for build in builds.iter_mut().filter(|build| build.phase == Phase::Live) {
+                build.caught_up_at = executed.clone();
             }
         }
-        Ok(build)
+        Ok(())
     }
 
-    fn indexes_of(&self, projection: usize, unique: bool) -> Vec<IndexPlan> {
-        let indexes = &self.plan.projections[projection].indexes;
-        indexes.iter().filter(|index| index.unique == unique).cloned().collect()
+    /// The builds with their stored checkpoints, those that have begun to be copied.
+    async fn followed(&self, builds: &[BuildRecord]) -> Result<Vec<Option<Followed>>> {
+        let mut followed = Vec::new();
+        for build in builds {
+            if build.phase == Phase::Init {
+                followed.push(None);
+                continue;
+            }
+            let stored = self.records.checkpoint(build).await?;
+            let fresh = CheckpointRecord { applied: build.start.clone(), ..CheckpointRecord::default() };
+            followed.push(Some(Followed { build: build.clone(), checkpoint: stored.unwrap_or(fresh) }));
+            let parked = self.records.parked_count(build).await?;
+            Progress::set(&self.progress.parked, Progress::get(&self.progress.parked).max(parked));
+        }
+        Ok(followed)
+    }
+
+    fn context(&self, ownership: &Arc<Ownership>) -> Arc<Context<S, D, R, C>> {
+        Arc::new(Context {
+            plan: self.plan.clone(),
+            limits: self.settings.apply.clone(),
+            source: self.source.clone(),
+            documents: self.documents.clone(),
+            records: self.records.clone(),
+            clock: self.clock.clone(),
+            pool: self.pool.clone(),
+            ownership: ownership.clone(),
+            progress: self.progress.clone(),
+        })
     }
 
     async fn summaries(&self, builds: &[BuildRecord]) -> Result<Vec<Summary>> {
@@ -369,4 +285,12 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Engine<S, D, R, C> {
         }
         Ok(summaries)
     }
+}
+
+/// The projections that have to catch up before the run has done its part.
+fn to_wait_for(mode: Mode, builds: &[BuildRecord]) -> Vec<usize> {
+    let waits = |build: &BuildRecord| {
+        mode == Mode::Snapshot && build.phase == Phase::Live || matches!(build.phase, Phase::Catchup | Phase::Publish)
+    };
+    (0..builds.len()).filter(|at| waits(&builds[*at])).collect()
 }

@@ -200,11 +200,14 @@ pub struct MarkRecord {
     pub key: Key,
 }
 
-/// A document that could not be written. `_rowfold.parked`.
+/// A document that could not be written, or an entry that could not be read. `_rowfold.parked`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedRecord {
-    /// The root's key.
+    /// The root's key; empty for an entry.
     pub key: Key,
+    /// An entry of a stream that could not be read: `<stream> <ID>`. Nobody knows which documents it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// Why, without row values.
     pub reason: String,
     /// The version of the read that failed.

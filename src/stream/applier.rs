@@ -333,7 +333,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
         tracing::warn!(documents = failed.len(), reason = %failed[0].1, "documents parked");
         Progress::add(&self.context.progress.parked, failed.len() as u64);
         let parked: Vec<ParkedRecord> =
-            failed.into_iter().map(|(key, reason)| ParkedRecord { key, reason, version }).collect();
+            failed.into_iter().map(|(key, reason)| ParkedRecord { key, entry: None, reason, version }).collect();
         self.context.records.park(&self.build, &parked).await
     }
 }

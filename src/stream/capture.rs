@@ -1,17 +1,16 @@
 //! Reads the change log and queues what matters.
 //!
-//! Owns: opening the log again after a failure, dropping changes of unused columns, and the reaction to changes that
-//! left no row events. Does not own: decoding (`edge::mysql::binlog`), routing (`logic::routing`).
+//! Owns: opening the log again after a failure, dropping changes of unused columns. Does not own: the reaction to changes
+//! that left no row events (`unlogged`), decoding (`edge::mysql::binlog`), routing (`logic::routing`).
 
 use std::sync::Arc;
 
-use super::{Context, queue};
-use crate::error::{Error, Kind, Result};
+use super::{Context, queue, unlogged};
+use crate::error::{Kind, Result};
 use crate::logic::backoff;
 use crate::logic::routing::is_relevant;
-use crate::model::change::{LogEvent, Unlogged};
-use crate::model::position::{Gtid, GtidSet};
-use crate::model::schema::TableName;
+use crate::model::change::LogEvent;
+use crate::model::position::GtidSet;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{ChangeLog, Clock, Source};
 
@@ -77,8 +76,8 @@ async fn capture<S: Source, D, R, C: Clock>(
                 Some((transaction.gtid.clone(), transaction.also.clone()))
             }
             LogEvent::Unlogged { gtid, table, what, .. } => {
-                if concerns_somebody(context, applied, gtid, table) {
-                    unlogged(context, gtid, table, *what).await?;
+                if unlogged::concerns_somebody(context, applied, gtid, table) {
+                    unlogged::react(context, gtid, table, *what).await?;
                 }
                 continue;
             }
@@ -92,44 +91,4 @@ async fn capture<S: Source, D, R, C: Clock>(
             also.iter().for_each(|gtid| captured.insert(gtid));
         }
     }
-}
-
-/// Whether a followed build reads the table and does not contain the transaction yet.
-fn concerns_somebody<S, D, R, C>(
-    context: &Context<S, D, R, C>,
-    applied: &[Option<GtidSet>],
-    gtid: &Gtid,
-    table: &TableName,
-) -> bool {
-    context.plan.projections.iter().zip(applied).any(|(projection, applied)| {
-        applied.as_ref().is_some_and(|applied| !applied.contains(gtid)) && projection.reads(table)
-    })
-}
-
-/// A change without row events: fine if no used column is touched, else the end of the line.
-async fn unlogged<S: Source, D, R, C: Clock>(
-    context: &Context<S, D, R, C>,
-    gtid: &Gtid,
-    table: &TableName,
-    what: Unlogged,
-) -> Result<()> {
-    let reason = match what {
-        Unlogged::Definition => {
-            context.source.verify_definitions().await?;
-            tracing::warn!(%table, %gtid, "the table's definition changed; the used columns are as they were, new ones are ignored until the job starts over");
-            return Ok(());
-        }
-        Unlogged::Rows => "its rows became other ones without being logged (TRUNCATE, DROP, RENAME or partition DDL)",
-        Unlogged::UsedColumns => {
-            // Names the column and both definitions, if the table still shows it.
-            context.source.verify_definitions().await?;
-            "a used column was added, dropped, renamed or changed without its rows being logged"
-        }
-        Unlogged::Statement => {
-            "a statement changed rows without row events (a session with binlog_format other than ROW)"
-        }
-    };
-    Err(Error::halt(format!(
-        "{table}, transaction {gtid}: {reason}; its documents can only be made right by copying again: run with --start-over"
-    )))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Context, Followed, queue};
 use crate::error::Result;
 use crate::logic::routing::{MarkSet, Routes};
-use crate::model::change::{LogEvent, RowChange};
+use crate::model::change::{LogEvent, Passed, RowChange};
 use crate::model::position::{Gtid, GtidSet};
 use crate::ops::progress::Progress;
 use crate::ports::Clock;
@@ -27,6 +27,8 @@ pub(super) struct Batch {
     pub(super) fence: GtidSet,
     /// Transactions that are complete with this batch.
     pub(super) settled: Vec<Gtid>,
+    /// The newest point in the streams behind which nothing is missing, with this batch.
+    pub(super) passed: Option<Passed>,
     /// Row changes.
     pub(super) changes: u64,
     /// The newest commit time, milliseconds since 1970, 0 if unknown.
@@ -82,7 +84,12 @@ fn take<S, D, R, C>(
             batch.committed_unix_ms = batch.committed_unix_ms.max(transaction.committed_unix_ms);
             (transaction.gtid, transaction.changes, Some(transaction.also))
         }
-        LogEvent::Unlogged { .. } | LogEvent::Passed(_) | LogEvent::Heartbeat => return Ok(()),
+        LogEvent::Passed(passed) => {
+            batch.committed_unix_ms = batch.committed_unix_ms.max(passed.committed_unix_ms);
+            batch.passed = Some(*passed);
+            return Ok(());
+        }
+        LogEvent::Unlogged { .. } | LogEvent::Heartbeat => return Ok(()),
     };
     mark(&gtid, &changes, context, routes, followed, batch)?;
     if let Some(also) = complete {

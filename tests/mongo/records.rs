@@ -7,9 +7,10 @@ use rowfold::edge::mongo::MongoTarget;
 use rowfold::error::Kind;
 use rowfold::model::build::{
     BuildRecord, CheckpointRecord, ChunkRecord, ChunkState, EngineStatus, FORMAT_VERSION, Lease, LeaseReply,
-    ParkedRecord, Phase,
+    MarkRecord, ParkedRecord, Phase,
 };
 use rowfold::model::position::GtidSet;
+use rowfold::model::stream::{EntryId, Position, StreamCheckpoint};
 use rowfold::model::value::{Key, Value};
 use rowfold::ports::RecordStore;
 
@@ -223,8 +224,9 @@ async fn a_checkpoint_and_all_that_belongs_to_a_build() {
     assert_eq!(target.checkpoint(&mine).await.expect("there"), Some(at(9)));
 
     let long = Key(vec![Value::Text("x".repeat(20_000))]);
-    let parked: Vec<_> =
-        [key(1), key(u64::MAX), long].map(|key| ParkedRecord { key, reason: "too large".into(), version: v(5) }).into();
+    let parked: Vec<_> = [key(1), key(u64::MAX), long]
+        .map(|key| ParkedRecord { key, entry: None, reason: "too large".into(), version: v(5) })
+        .into();
     heir.park(&next, &parked).await.expect("parked");
     heir.park(&next, &parked).await.expect("parked twice");
     heir.park(&build(10, 1), &parked[..1]).await.expect("parked");
@@ -248,6 +250,50 @@ async fn a_checkpoint_and_all_that_belongs_to_a_build() {
     assert_eq!(heir.checkpoint(&next).await.expect("none"), None);
     assert_eq!(heir.parked_count(&next).await.expect("a count"), 0);
     assert_eq!(heir.parked_count(&build(10, 1)).await.expect("a count"), 1);
+    bench.plain.drop().await.expect("gone");
+}
+
+#[tokio::test]
+async fn a_place_in_streams_and_kept_marks() {
+    let bench = Bench::new("marks").await;
+    let target = &bench.target;
+    let (mine, next) = (build(1, 1), build(1, 2));
+    target.save_build(&mine).await.expect("stored");
+    let place = |count| Position { id: EntryId { high: 1 << 42, low: u64::MAX }, count };
+    let positions =
+        [("cdc.shop.order".to_string(), place(u64::from(u32::MAX))), ("cdc.shop.$x".into(), place(0))].into();
+    let streams = StreamCheckpoint { generation: "g".into(), epoch: 3, positions };
+    let at =
+        CheckpointRecord { applied: gtids(7), streams: Some(streams), marked: gtids(9), ..CheckpointRecord::default() };
+    target.save_checkpoint(&mine, &at).await.expect("stored");
+    assert_eq!(target.checkpoint(&mine).await.expect("there"), Some(at));
+
+    let mark = |node, linked, number| MarkRecord { node, linked, key: key(number) };
+    let long = MarkRecord { node: 0, linked: false, key: Key(vec![Value::Text("x".repeat(20_000))]) };
+    let marks = [mark(0, false, 1), mark(1, false, 1), mark(1, true, 1), mark(0, false, u64::MAX), long];
+    target.add_marks(&mine, &marks).await.expect("kept");
+    target.add_marks(&mine, &marks[1..3]).await.expect("kept once");
+    target.add_marks(&build(10, 1), &marks[..1]).await.expect("kept");
+    let heir = bench.another().await;
+    heir.save_build(&next).await.expect("taken over");
+    assert_eq!(heir.marks_count(&next).await.expect("a count"), 5);
+    let mut read = heir.marks(&next, 10).await.expect("marks");
+    read.sort();
+    let mut expected = marks.to_vec();
+    expected.sort();
+    assert_eq!(read, expected);
+    let some = heir.marks(&next, 2).await.expect("marks");
+    assert_eq!(some.len(), 2);
+    heir.remove_marks(&next, &some).await.expect("removed");
+    heir.remove_marks(&next, &some).await.expect("removed twice");
+    // What the new owner has kept, the one before can neither keep nor remove any more.
+    heir.add_marks(&next, &marks[..1]).await.expect("kept");
+    assert_eq!(target.add_marks(&mine, &marks[..1]).await.map_err(|e| e.kind()), Err(Kind::Fenced));
+    target.remove_marks(&mine, &marks[..1]).await.expect("no effect");
+    assert!(heir.marks(&next, 10).await.expect("marks").contains(&marks[0]));
+    heir.remove_build(&next).await.expect("forgotten");
+    assert_eq!(heir.marks_count(&next).await.expect("a count"), 0);
+    assert_eq!(heir.marks_count(&build(10, 1)).await.expect("a count"), 1);
     bench.plain.drop().await.expect("gone");
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rowfold::model::change::{Cell, LogEvent};
 use rowfold::model::row::value_at;
-use rowfold::model::schema::ColumnKind;
+use rowfold::model::schema::{ColumnKind, Table};
 use rowfold::model::value::{Key, Value};
-use rowfold::ports::{ChangeLog, Selected, Selection, Snapshot, Source};
+use rowfold::ports::{CaptureSource, ChangeLog, Selected, Selection, Snapshot, Source};
 
 use crate::support::{Database, job, key, node};
 
@@ -201,7 +201,7 @@ async fn select_and_binlog_agree() {
     root.columns.retain(|column| routes(&column.kind));
     let kinds: Vec<ColumnKind> = root.columns.iter().map(|column| column.kind.clone()).collect();
     let source = database.source(job(vec![root], &["id"], &[&table], routes));
-    let before = source.state().await.expect("a state").executed;
+    let before = Source::state(&source).await.expect("a state").executed;
 
     let insert = |ids: std::ops::Range<u64>, random: &mut Random| {
         let mut statement = String::from("INSERT INTO t (id");
@@ -227,11 +227,26 @@ async fn select_and_binlog_agree() {
         let statement = insert(from..from + 100, &mut random);
         database.run(&[&statement]).await;
     }
-    let mut expected = selected(&source, &kinds).await;
+    let expected = selected(&source, &kinds).await;
     assert_eq!(expected.len() as u64, ROWS);
-
-    let mut log = source.log(&before).await.expect("a log");
     let positions: Vec<usize> = (0..table.columns.len()).filter(|at| routes(&table.columns[*at].kind)).collect();
+    let log = source.log(&before).await.expect("a log");
+    let differences = differences(log, "routed", expected.clone(), &table, &positions).await;
+    assert_eq!(differences, 0, "seed {seed}");
+    let log = database.server.row_log(&before, std::slice::from_ref(&table)).await.expect("a log");
+    let differences = self::differences(log, "whole", expected, &table, &positions).await;
+    assert_eq!(differences, 0, "seed {seed}");
+    literals_find_their_rows(&database, &source, &kinds, &positions).await;
+}
+
+/// Compares the rows of a log with those that SELECT read, by the first column, until each has come.
+async fn differences(
+    mut log: impl ChangeLog,
+    sort: &str,
+    mut expected: HashMap<i64, Vec<Value>>,
+    table: &Table,
+    positions: &[usize],
+) -> usize {
     let mut differences = 0;
     let started = Instant::now();
     while !expected.is_empty() {
@@ -262,9 +277,8 @@ async fn select_and_binlog_agree() {
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{ROWS} rows of {} columns in {seconds:.2} s", positions.len());
-    assert_eq!(differences, 0, "seed {seed}");
-    literals_find_their_rows(&database, &source, &kinds, &positions).await;
+    println!("{ROWS} {sort} rows of {} columns in {seconds:.2} s", positions.len());
+    differences
 }
 
 /// A key made of any column's value finds the row that it was read from.

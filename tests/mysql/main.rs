@@ -12,3 +12,4 @@ mod log;
 mod private;
 mod reads;
 mod support;
+mod whole;

@@ -192,10 +192,17 @@ impl RecordStore for MongoTarget {
         let what = format!("parking documents of build {}", build.id());
         let (_, until_ms) = self.create_bounds(self.record_deadline(&build.job));
         let statement = |parked: &ParkedRecord| {
-            let id = records::digest_id(build, &doc! {"k": records::key_to_bson(&parked.key)})?;
-            let record = doc! {
+            let named_by = match &parked.entry {
+                Some(entry) => doc! {"e": entry},
+                None => doc! {"k": records::key_to_bson(&parked.key)},
+            };
+            let id = records::digest_id(build, &named_by)?;
+            let mut record = doc! {
                 "key": records::key_to_bson(&parked.key), "reason": &parked.reason, "version": parked.version.0,
             };
+            if let Some(entry) = &parked.entry {
+                record.insert("entry", entry);
+            }
             Ok(records::put(&id, build.owner_epoch, record, until_ms))
         };
         let puts = parked.iter().map(statement).collect::<Result<Vec<_>>>()?;
@@ -326,6 +333,7 @@ fn parked_from(record: &Document) -> Result<ParkedRecord> {
     let broken = || damaged("a parked record");
     Ok(ParkedRecord {
         key: records::key_from_bson(record.get("key").ok_or_else(broken)?)?,
+        entry: record.get_str("entry").ok().map(str::to_string),
         reason: record.get_str("reason").map_err(|_| broken())?.to_string(),
         version: Version(failure::long(record, "version").ok_or_else(broken)?),
     })

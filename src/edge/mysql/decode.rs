@@ -332,6 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn whole_rows_lack_what_does_not_match() {
+        let present = |map: &TableMap| {
+            let decoder = TableDecoder::new(map, 0, &used(), None, &Charsets::default(), true).expect("a decoder");
+            let event = [&[1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0b111][..], &[0, 7, 0, 0, 0, 1, b'x', 3, 0, 0, 0, 5, 9, 0]];
+            let mut cells = Vec::new();
+            let form = RowsForm::of(30).expect("a row event");
+            decoder.rows(form, Cursor(&event.concat()), |row| cells = row.after.expect("an insert").0).expect("a row");
+            cells
+        };
+        let (doc, id) = (Cell::Value(Value::Text("9".into())), Cell::Value(Value::Int(7)));
+        assert_eq!(present(&map(Some(&["id", "name", "doc"]))), [doc.clone(), id.clone()]);
+        assert_eq!(present(&map(Some(&["no", "name", "doc"]))), [doc, Cell::Absent]);
+        // The name of a text is now the document's.
+        assert_eq!(present(&map(Some(&["id", "doc", "name"]))), [Cell::Absent, id]);
+        // Nobody knows which column is which.
+        assert_eq!(present(&map(None)), [Cell::Absent, Cell::Absent]);
+    }
+
+    #[test]
     fn what_does_not_match_the_plan_is_refused() {
         let new = |map: &TableMap| TableDecoder::new(map, 0, &used(), None, &Charsets::default(), false).map(|_| ());
         assert_eq!(new(&map(None)), Err(BadRows::Count(3, 0)));

@@ -57,3 +57,35 @@ pub(super) fn parts(changes: Vec<RowChange>) -> Vec<Vec<RowChange>> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(cells: Vec<Cell>) -> RowChange {
+        RowChange { table: 0, before: None, after: Some(Image(cells)), spot: Default::default() }
+    }
+
+    #[test]
+    fn what_can_be_a_key_is_kept() {
+        let long = vec![b'x'; KEY_BYTES_MAX + 1];
+        let key = Cell::Value(Value::Bytes(vec![b'x'; KEY_BYTES_MAX]));
+        let text = Cell::Value(Value::Text("x".repeat(KEY_BYTES_MAX + 1)));
+        let mut changes =
+            [change(vec![key.clone(), text, Cell::Raw(vec![1]), Cell::Value(Value::Bytes(long)), Cell::Absent])];
+        let before = changes[0].bytes();
+        let saved = make_lean(&mut changes);
+        assert_eq!(changes[0], change(vec![key, Cell::Absent, Cell::Absent, Cell::Absent, Cell::Absent]));
+        assert_eq!(before - saved, changes[0].bytes());
+    }
+
+    #[test]
+    fn parts_hold_everything_in_order() {
+        let large = |number| change(vec![Cell::Value(Value::Int(number)), Cell::Raw(vec![0; PART_BYTES / 2])]);
+        let changes: Vec<RowChange> = (0..7).map(large).collect();
+        let parts = parts(changes.clone());
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2, 1]);
+        assert_eq!(parts.concat(), changes);
+        assert_eq!(super::parts(Vec::new()), [[]]);
+    }
+}

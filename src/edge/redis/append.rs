@@ -8,6 +8,7 @@ use super::connection::{Connection, Guarded};
 use super::session::until_ms;
 use super::{BULK_LIMIT, RedisStreams, meta, reply};
 use crate::error::Result;
+use crate::model::stream::RawEntry;
 use crate::ports::{Append, Appended};
 
 const WHAT: &str = "appending to the streams";
@@ -45,10 +46,7 @@ fn commands(key: &str, append: &Append, now_ms: u64) -> Pipeline {
     let mut commands = Pipeline::with_capacity(append.entries.len() + 3);
     commands.cmd("HMGET").arg(key).arg(&captured).arg(&open);
     for (stream, entry) in &append.entries {
-        let add = commands.cmd("XADD").arg(stream).arg(entry.id.to_string());
-        for (field, value) in &entry.fields {
-            add.arg(field.as_slice()).arg(value.as_slice());
-        }
+        add(&mut commands, stream, entry);
     }
     let set = commands.cmd("HSET").arg(key).arg(&captured).arg(append.captured.to_string());
     set.arg(meta::BEAT_MS).arg(now_ms).arg(meta::UNTIL_MS).arg(until_ms(now_ms, append.lease));
@@ -57,6 +55,20 @@ fn commands(key: &str, append: &Append, now_ms: u64) -> Pipeline {
         None => commands.cmd("HDEL").arg(key).arg(&open),
     };
     commands
+}
+
+/// One entry, with its own ID.
+pub(super) fn add(commands: &mut Pipeline, stream: &str, entry: &RawEntry) {
+    let add = commands.cmd("XADD").arg(stream).arg(entry.id.to_string());
+    for (field, value) in &entry.fields {
+        add.arg(field.as_slice()).arg(value.as_slice());
+    }
+}
+
+/// What XADD says of an ID that is not above the stream's last.
+pub(super) fn is_not_above(error: &redis::ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    details.contains("equal or smaller") || details.contains("exhausted the last possible ID")
 }
 
 async fn checked(
@@ -77,8 +89,7 @@ async fn checked(
     };
     // A MULTI does not take back what went before the command that failed. C must not say that an entry is there that is not.
     put_back(store, append, connection, before).await?;
-    let details = error.details().unwrap_or_default();
-    if details.contains("equal or smaller") || details.contains("exhausted the last possible ID") {
+    if is_not_above(&error) {
         return Ok(Appended::Refused(stream.clone()));
     }
     Err(store.failures.of_server(WHAT, Some(stream), &error))

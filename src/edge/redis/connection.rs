@@ -17,7 +17,7 @@ use redis::{
 };
 use secrecy::ExposeSecret;
 
-use super::failure::Failures;
+use super::failure::{Failures, cause};
 use super::{meta, reply};
 use crate::config::StreamSettings;
 use crate::error::{Error, Result};
@@ -216,7 +216,7 @@ impl Connection<'_> {
             match self.multi(what, &build(now_ms)).await? {
                 Outcome::Done(replies) => return Ok(Guarded::Done(replies)),
                 Outcome::Changed => {}
-                Outcome::Refused(error) if error.code() == "OOM" => return Ok(Guarded::Full),
+                Outcome::Refused(error) if cause(&error).0 == "OOM" => return Ok(Guarded::Full),
                 Outcome::Refused(error) => return Err(self.failures.of_server(what, None, &error)),
             }
         }

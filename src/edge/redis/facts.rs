@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use redis::{Cmd, Pipeline, Value};
 
 use super::connection::Connection;
-use super::failure::{Denied, denied};
+use super::failure::{Denied, cause, denied};
 use super::look::{info_field, is_missing, position};
 use super::{RedisStreams, meta, reply};
 use crate::config::resolve::StreamFacts;
@@ -51,8 +51,10 @@ async fn rights(
     // Outside of a MULTI an EXEC is only refused, and a WATCH is forgotten with the connection.
     let mut alone = redis::pipe();
     alone.cmd("EXEC");
-    alone.cmd("WATCH").arg(&store.meta);
-    alone.cmd("UNWATCH");
+    if settings.capture == Capture::Rowfold {
+        alone.cmd("WATCH").arg(&store.meta);
+        alone.cmd("UNWATCH");
+    }
     for said in connection.all(WHAT, &alone).await? {
         note(store, &said, None, facts)?;
     }
@@ -75,10 +77,15 @@ async fn rights(
     Ok(())
 }
 
+/// The pattern of the keys of the prefix.
+fn every_key(store: &RedisStreams) -> String {
+    format!("{}.*", store.prefix)
+}
+
 /// Every command that is used with this way of capturing, and the pattern of the key it names.
 fn tried(store: &RedisStreams, settings: &StreamSettings, streams: &[String]) -> Vec<(Option<String>, Cmd)> {
     let ours = settings.capture == Capture::Rowfold;
-    let all = format!("{}.*", store.prefix);
+    let all = every_key(store);
     let mut tried = Vec::new();
     let mut add = |key: Option<&str>, words: &[&str]| {
         let mut command = redis::cmd(words[0]);
@@ -102,9 +109,8 @@ fn tried(store: &RedisStreams, settings: &StreamSettings, streams: &[String]) ->
         add(Some(key), &["TYPE", key]);
         add(Some(key), &["XINFO", "STREAM", key]);
         add(Some(key), &["XREAD", "COUNT", "1", "STREAMS", key, "0-0"]);
-        add(Some(key), &["XREVRANGE", key, "+", "-", "COUNT", "1"]);
-        add(Some(key), &["MEMORY", "USAGE", key]);
         if ours {
+            add(Some(key), &["MEMORY", "USAGE", key]);
             add(Some(key), &["XADD", key, "NOMKSTREAM", "0-1", "f", "v"]);
             add(Some(key), &["XTRIM", key, "MINID", "=", "0-0"]);
             add(Some(key), &["XRANGE", key, "-", "+", "COUNT", "1"]);
@@ -112,6 +118,8 @@ fn tried(store: &RedisStreams, settings: &StreamSettings, streams: &[String]) ->
             add(Some(key), &["XGROUP", "CREATE", key, "rowfold:check", "0-0"]);
             add(Some(key), &["XGROUP", "SETID", key, "rowfold:check", "0-0"]);
             add(Some(key), &["XGROUP", "DESTROY", key, "rowfold:check"]);
+        } else {
+            add(Some(key), &["XREVRANGE", key, "+", "-", "COUNT", "1"]);
         }
     }
     tried
@@ -121,11 +129,12 @@ fn tried(store: &RedisStreams, settings: &StreamSettings, streams: &[String]) ->
 /// works at all.
 fn note(store: &RedisStreams, said: &Value, key: Option<&str>, facts: &mut StreamFacts) -> Result<()> {
     let Value::ServerError(error) = said else { return Ok(()) };
-    match error.code() {
+    let (code, details) = cause(error);
+    match code {
         "NOPERM" => {
-            let (list, name) = match denied(error.details().unwrap_or_default()) {
+            let (list, name) = match denied(details) {
                 Denied::Command(name) => (&mut facts.denied_commands, name),
-                Denied::Key => (&mut facts.denied_keys, key.unwrap_or(&store.meta).to_string()),
+                Denied::Key => (&mut facts.denied_keys, key.map_or_else(|| every_key(store), str::to_string)),
             };
             if !list.contains(&name) {
                 list.push(name);

@@ -45,7 +45,8 @@ impl Failures {
 
     /// The server's own error, about this key if it is known.
     pub(super) fn of_server(&self, what: &str, key: Option<&str>, error: &ServerError) -> Error {
-        let (kind, words) = self.meaning(key, error.code(), error.details().unwrap_or_default());
+        let (code, details) = cause(error);
+        let (kind, words) = self.meaning(key, code, details);
         Error::new(kind, format!("{what}: Redis at {} {words}", self.place))
     }
 
@@ -121,6 +122,14 @@ impl Failures {
             _ => (Kind::Halt, format!("answered with an unforeseen error ({code})")),
         }
     }
+}
+
+/// Code and words of an error. That of an EXEC which was itself refused (no right, no memory by now) stands inside the words:
+/// "EXECABORT Transaction discarded because of: OOM command not allowed ...".
+pub(super) fn cause(error: &ServerError) -> (&str, &str) {
+    let details = error.details().unwrap_or_default();
+    let inner = details.split_once("because of: ").filter(|_| error.code() == "EXECABORT");
+    inner.map_or((error.code(), details), |(_, inner)| inner.split_once(' ').unwrap_or((inner, "")))
 }
 
 /// What an account may not do.

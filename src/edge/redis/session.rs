@@ -3,8 +3,9 @@
 //! Owns: these writes, each only while the record is the one that was seen. Does not own: who may begin
 //! (`logic::capturing`).
 
-use redis::Pipeline;
+use redis::{Pipeline, Value};
 
+use super::append::{add, is_not_above};
 use super::connection::Guarded;
 use super::{RedisStreams, meta};
 use crate::error::{Error, Result};
@@ -19,8 +20,17 @@ pub(super) async fn begin(store: &RedisStreams, begin: &Begin) -> Result<bool> {
     let done =
         connection.guarded(what, &store.meta, seen, |now_ms| commands(&store.meta, begin, &record, now_ms)).await?;
     let begun = match done {
-        Guarded::Done(replies) => {
+        Guarded::Done(mut replies) => {
+            let started = replies.split_off(replies.len().saturating_sub(begin.starters.len()));
             store.failures.checked(what, Some(&store.meta), replies)?;
+            for ((stream, _), said) in begin.starters.iter().zip(started) {
+                match said {
+                    // Somebody else has begun the stream meanwhile: readers will see that their counts differ.
+                    Value::ServerError(error) if is_not_above(&error) => {}
+                    Value::ServerError(error) => return Err(store.failures.of_server(what, Some(stream), &error)),
+                    _ => {}
+                }
+            }
             true
         }
         Guarded::Other(..) => false,
@@ -48,6 +58,7 @@ fn commands(key: &str, begin: &Begin, record: &str, now_ms: u64) -> Pipeline {
     for (id, reason) in &begin.refused {
         set.arg(meta::refused(id)).arg(reason);
     }
+    begin.starters.iter().for_each(|(stream, entry)| add(&mut commands, stream, entry));
     commands
 }
 

@@ -37,6 +37,8 @@ pub struct Session {
     pub epoch: u64,
     /// Its record.
     pub record: Epoch,
+    /// The streams that do not exist yet, by table, and the ID of their first entry.
+    pub starters: Vec<(TableName, EntryId)>,
     /// The requests that it serves.
     pub served: Vec<String>,
     /// The members and requests that it cannot serve, with the reason.
@@ -124,9 +126,14 @@ pub fn plan(facts: Facts<'_>) -> Result<Session> {
              (binlog_expire_logs_seconds)"
         )));
     }
-    let base = tables.iter().filter_map(|table| Some((stream_key(prefix, table), *filled.get(table)?))).collect();
+    let epoch = newest(meta, filled) + 1;
+    let first = EntryId::starter(epoch).ok_or_else(|| Error::halt("no number is left for a capture session"))?;
+    let end = |table: &TableName| filled.get(table).copied().unwrap_or(Position { id: first, count: 1 });
+    let base = tables.iter().map(|table| (stream_key(prefix, table), end(table))).collect();
+    let starters = tables.iter().filter(|table| !filled.contains_key(*table)).map(|table| (table.clone(), first));
     Ok(Session {
-        epoch: newest(meta, filled) + 1,
+        epoch,
+        starters: starters.collect(),
         record: Epoch { captured: from.clone(), from, tables, base, open: None },
         served,
         refused: refused.into_iter().collect(),

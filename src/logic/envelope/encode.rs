@@ -10,7 +10,6 @@
 
 use std::io::Write as _;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::model::change::{Cell, Image, Origin, RowChange, Spot, Unlogged};
@@ -90,6 +89,20 @@ pub fn unlogged(
         print(&mut out, format_args!(",\"message\":{{\"prefix\":\"rowfold\",\"content\":\"{content}\"}}"));
     }
     out.push(b'}');
+    (DEFAULT.to_vec(), out)
+}
+
+/// The first entry of a stream that capture begins. It tells of no change.
+pub fn starter(prefix: &str, table: &TableName, now_ms: u64) -> Entry {
+    let mut out = Vec::with_capacity(FRAME_BYTES);
+    print(&mut out, format_args!("{{\"before\":null,\"after\":null,\"source\":{{\"version\":\"{VERSION}\""));
+    out.extend_from_slice(b",\"connector\":\"mysql\",\"name\":");
+    string(&mut out, prefix);
+    out.extend_from_slice(b",\"db\":");
+    string(&mut out, &table.database);
+    out.extend_from_slice(b",\"table\":");
+    string(&mut out, &table.table);
+    print(&mut out, format_args!("}},\"op\":\"m\",\"ts_ms\":{now_ms},\"message\":{{\"prefix\":\"rowfold.begin\",\"content\":\"\"}}}}"));
     (DEFAULT.to_vec(), out)
 }
 

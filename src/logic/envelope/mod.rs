@@ -1,8 +1,8 @@
 //! The text of stream entries: Debezium's change events as JSON.
 //!
-//! Owns: what an entry says, written (`encode`) and read (`entry`, `decode`, `decode_value`), and what else a Debezium Server
+//! Owns: what an entry of ours says (`encode`), reading entries (`entry`, `decode`, `decode_value`), and what else a Debezium Server
 //! leaves in Redis (`foreign`, `ddl`). Does not own: streams and positions (`model::stream`), where entries are kept (`edge`),
-//! who writes them when (`stream`), what follows from a change (`logic::routing`).
+//! what follows from a change (`logic::routing`).
 
 mod ddl;
 pub mod decode;
@@ -12,4 +12,4 @@ mod entry;
 pub mod foreign;
 mod moment_text;
 
-pub use self::encode::{Entry, entries, unlogged};
+pub use self::encode::{Entry, entries, starter, unlogged};

@@ -177,6 +177,21 @@ impl MarkSet {
         }
     }
 
+    /// Takes out what marks the projections for which `taken` is true.
+    pub fn split_off(&mut self, taken: &[bool]) -> Self {
+        let (roots, lookups) = std::mem::take(self).into_parts();
+        let mut split = Self::default();
+        for (projection, keys) in roots {
+            let half = if taken[projection] { &mut split } else { &mut *self };
+            keys.into_iter().for_each(|(key, inserted)| half.add_root(projection, key, inserted));
+        }
+        for (entry, keys) in lookups {
+            let half = if taken[entry.projection] { &mut split } else { &mut *self };
+            keys.into_iter().for_each(|key| half.add_lookup(entry, key));
+        }
+        split
+    }
+
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
         self.bytes

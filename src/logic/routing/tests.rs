@@ -177,3 +177,19 @@ fn marks_are_coalesced() {
     let (roots, _) = marks.into_parts();
     assert!(roots[&0][&Key(vec![Value::Int(1)])], "the hint of any mark stays");
 }
+
+#[test]
+fn marks_are_split_by_projection() {
+    let key = |number| Key(vec![Value::Int(number)]);
+    let mut marks = MarkSet::default();
+    for projection in 0..3 {
+        marks.add_root(projection, key(1), projection == 1);
+        marks.add_lookup(Entry { projection, node: 1, linked: false }, key(2));
+    }
+    let split = marks.split_off(&[false, true, false]);
+    assert_eq!((marks.len(), split.len()), (4, 2));
+    assert_eq!(split.bytes() * 2, marks.bytes());
+    let (roots, lookups) = split.into_parts();
+    assert_eq!(roots[&1], HashMap::from([(key(1), true)]));
+    assert!(lookups.keys().all(|entry| entry.projection == 1));
+}

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::backoff;
-use crate::model::change::{Origin, RowChange, Unlogged};
+use crate::logic::envelope;
+use crate::model::change::{Origin, RowChange, Spot, Unlogged};
 use crate::model::position::Gtid;
 use crate::model::schema::{Table, TableName};
 use crate::ops::progress::Progress;
@@ -30,14 +31,19 @@ const FAILURES_MAX: u32 = 10;
 /// The name and value of one entry's only field.
 pub type Encoded = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// How changes become entries; functions of `logic::envelope`. Arguments: the prefix, the table, the transaction, where the
-/// log has it, what changed, and now in milliseconds since 1970.
+/// How changes become entries. Arguments: the prefix, the table, the transaction, where the log has it, what changed, and
+/// now in milliseconds since 1970.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {
     /// A row change.
     pub change: fn(&str, &Table, &Gtid, &Origin, &RowChange, u64) -> Encoded,
     /// A change without row events.
-    pub unlogged: fn(&str, &Table, &Gtid, &Origin, Unlogged, u64) -> Encoded,
+    pub unlogged: fn(&str, &TableName, &Gtid, &Origin, Spot, Unlogged, u64) -> (Vec<u8>, Vec<u8>),
+}
+
+impl Encoder {
+    /// Debezium's JSON.
+    pub const ENVELOPE: Self = Self { change: envelope::entries, unlogged: envelope::unlogged };
 }
 
 /// What to do when somebody else captures for this prefix.

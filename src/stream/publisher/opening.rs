@@ -10,9 +10,10 @@ use super::{Career, Publisher, Standby};
 use crate::error::{Error, Result};
 use crate::logic::capturing::planning::{self, Facts};
 use crate::logic::capturing::{self, Bookmarks};
+use crate::logic::envelope;
 use crate::model::change::SourceState;
 use crate::model::schema::{Table, TableName};
-use crate::model::stream::{EntryId, Epoch, Member, Meta, Position, stream_key};
+use crate::model::stream::{EntryId, Epoch, Member, Meta, Position, RawEntry, stream_key};
 use crate::ops::failpoint;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{Begin, CaptureSource, Clock, Look, StreamStore, group_name};
@@ -83,6 +84,7 @@ impl<T: StreamStore, S: CaptureSource, C: Clock> Publisher<T, S, C> {
             lease: self.lease,
             served: session.served,
             refused: session.refused,
+            starters: session.starters.iter().map(|(table, id)| self.starter(table, *id)).collect(),
             forget: session.forget,
             imported: meta.imported,
         };
@@ -99,9 +101,16 @@ impl<T: StreamStore, S: CaptureSource, C: Clock> Publisher<T, S, C> {
             place = %self.streams.place(),
             "capture began a session"
         );
-        let last = tables.iter().map(|table| filled.get(&table.name).map_or(EntryId::ZERO, |at| at.id)).collect();
+        let end = |table: &Table| session.record.base.get(&stream_key(&self.prefix, &table.name));
+        let last = tables.iter().map(|table| end(table).map_or(EntryId::ZERO, |at| at.id)).collect();
         let (epoch, record, members) = (session.epoch, session.record, meta.members);
         Ok(Some(Opened { generation, epoch, record, tables, members, last }))
+    }
+
+    /// The first entry of a stream that does not exist.
+    fn starter(&self, table: &TableName, id: EntryId) -> (String, RawEntry) {
+        let entry = envelope::starter(&self.prefix, table, self.clock.unix_ms());
+        (stream_key(&self.prefix, table), RawEntry { id, fields: vec![entry] })
     }
 
     /// Looks at the record and all wanted streams until nobody else holds the lease. `None` if asked to stop.

@@ -207,9 +207,9 @@ impl<'a, T: StreamStore, S: CaptureSource, C: Clock> Session<'a, T, S, C> {
                 let Some(at) = self.tables.iter().position(|known| known.name == table) else { return Ok(None) };
                 let encoder = self.owner.encoder.unlogged;
                 let now_ms = self.owner.clock.unix_ms();
-                let encoded = encoder(&self.owner.prefix, &self.tables[at], &gtid, &origin, what, now_ms);
+                let encoded = encoder(&self.owner.prefix, &table, &gtid, &origin, spot, what, now_ms);
                 self.open = Some(gtid);
-                self.entries(at, &origin, spot.pos, encoded)?;
+                self.entries(at, &origin, spot.pos, vec![encoded])?;
                 self.redefined |= matches!(what, Unlogged::Definition | Unlogged::UsedColumns);
             }
             LogEvent::Passed(_) | LogEvent::Heartbeat => {}

@@ -70,8 +70,16 @@ pub fn encode(_: &str, _: &Table, gtid: &Gtid, _: &Origin, change: &RowChange, _
     [0, 1].map(|half| (b"k".to_vec(), format!("{}/{}/{half}", gtid.number, change.spot.row).into_bytes())).to_vec()
 }
 
-pub fn encode_unlogged(_: &str, _: &Table, gtid: &Gtid, _: &Origin, what: Unlogged, _: u64) -> Encoded {
-    vec![(b"k".to_vec(), format!("{}/{what:?}", gtid.number).into_bytes())]
+pub fn encode_unlogged(
+    _: &str,
+    _: &TableName,
+    gtid: &Gtid,
+    _: &Origin,
+    _: Spot,
+    what: Unlogged,
+    _: u64,
+) -> (Vec<u8>, Vec<u8>) {
+    (b"k".to_vec(), format!("{}/{what:?}", gtid.number).into_bytes())
 }
 
 #[derive(Default)]
@@ -223,7 +231,8 @@ impl State {
         (meta.generation, meta.epoch) = named.clone();
         (meta.source, meta.owner) = (begin.source.clone(), begin.owner.clone());
         (meta.beat_ms, meta.until_ms) = (now_ms, now_ms + begin.lease.as_millis() as u64);
-        self.epochs.insert(named, begin.record.clone());
+        self.epochs.insert(named.clone(), begin.record.clone());
+        self.write(named, &begin.starters);
         true
     }
 
