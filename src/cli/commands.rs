@@ -28,7 +28,7 @@ pub(super) enum Halves {
 pub(super) async fn work(args: &RunArgs, mode: Mode, halves: Halves, shutdown: &Shutdown) -> Result<u8> {
     let start_over = args.start_over;
     let connected = tokio::select! {
-        connected = connect::connect(&args.job) => connected?,
+        connected = connect::connect(&args.job, halves == Halves::Both) => connected?,
         () = shutdown.requested() => return Ok(INTERRUPTED),
     };
     if halves == Halves::Apply && connected.streams.is_none() {
@@ -116,7 +116,7 @@ pub(super) fn owner(clock: &impl Clock) -> String {
 
 /// Checks a job against the live servers and says what it would do.
 pub(super) async fn check(job: &Path) -> Result<u8> {
-    let connected = connect::connect(job).await?;
+    let connected = connect::connect(job, true).await?;
     let plan = &connected.plan;
     super::show(format_args!("job {}: ready\n", plan.name));
     if let Some(stream) = &connected.settings.stream {

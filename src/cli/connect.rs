@@ -52,14 +52,16 @@ pub(super) struct CaptureHalf {
     pub(super) streams: RedisStreams,
 }
 
-/// Loads a job, proves it against the live schema, and connects.
+/// Loads a job, proves it against the live schema, and connects. `reads_log`: this process will read the source's binlog, unless a
+/// Debezium Server does that for the job.
 ///
 /// # Errors
 /// `Config` after all problems were printed.
-pub(super) async fn connect(job: &Path) -> Result<Connected> {
+pub(super) async fn connect(job: &Path, reads_log: bool) -> Result<Connected> {
     let loaded = load(job)?;
     let settings = &loaded.settings;
-    let proved = prove_patiently(&loaded, true).await;
+    let foreign = settings.stream.as_ref().is_some_and(|stream| stream.capture == Capture::Debezium);
+    let proved = prove_patiently(&loaded, true, reads_log && !foreign).await;
     // What is wrong in the file itself is said also when a server cannot be reached.
     let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
     let target = match MongoTarget::connect(&settings.target).await {
@@ -101,7 +103,7 @@ pub(super) async fn capture_half(job: &Path) -> Result<CaptureHalf> {
         };
         return Err(Error::config(format!("E-STREAM: {why}; nothing was written")));
     };
-    let proved = prove_patiently(&loaded, false).await;
+    let proved = prove_patiently(&loaded, false, true).await;
     let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
     let streams = prove_streams(&loaded, &stream, &mut problems).await;
     print(&problems);
@@ -170,10 +172,10 @@ async fn target_problems(loaded: &Loaded, target: &MongoTarget) -> Result<Vec<Pr
 /// Proves the job. The source notices the end of a killed engine's binlog connection a moment late: while a taken
 /// `server_id` is the only mistake, it is asked again for a few seconds. With `engines` an engine that runs the job now is
 /// named as the one who has it.
-async fn prove_patiently(loaded: &Loaded, engines: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+async fn prove_patiently(loaded: &Loaded, engines: bool, reads_log: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
     let mut left = SERVER_ID_TRIES;
     loop {
-        let (plan, problems) = prove(loaded).await?;
+        let (plan, problems) = prove(loaded, reads_log).await?;
         let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error).peekable();
         let only_id = errors.peek().is_some() && errors.all(|problem| problem.code == "E-SERVER-ID");
         if !only_id {
@@ -250,9 +252,13 @@ fn unusable(error: Error, server: &str) -> Error {
     }
 }
 
-async fn prove(loaded: &Loaded) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+/// Who does not read the binlog takes no `server_id`: the replica that has it may be the job's own capture.
+async fn prove(loaded: &Loaded, reads_log: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
     let server = MySqlServer::new(&loaded.settings.source)?;
-    let facts = server.facts().await?;
+    let mut facts = server.facts().await?;
+    if !reads_log {
+        facts.replica_ids = None;
+    }
     let tables = server.tables(&loaded.tables()).await?;
     let tables: BTreeMap<_, _> = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
     let answers = answer(&server, loaded.questions(&tables)).await?;

@@ -323,13 +323,11 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
                  how far it is)"
             )));
         }
-        if self.said.is_some() || meta.is_some_and(|meta| !meta.generation.is_empty()) {
-            tracing::warn!(
-                prefix,
-                reason,
-                "entries of the streams are missing; capture is asked to append all changes after the applied ones again"
-            );
-        }
+        tracing::warn!(
+            prefix,
+            reason,
+            "entries of the streams are missing; capture is asked to append all changes after the applied ones again"
+        );
         self.said = None;
         self.request(meta).await
     }

@@ -238,7 +238,8 @@ async fn without_a_stream(mysql: &PrivateMysql, redis: &MortalRedis) {
     assert_eq!(redis.ask::<u64>(&["DEL", "cdc.shop.product"]).await, 1);
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
-    running.wait_said(&["cdc.shop.product"], LIMIT).await;
+    running.wait_said(&["no stream for this table"], LIMIT).await;
+    assert!(running.said("shop.product"), "{}", running.log());
     let gtid = shop.commit(5).await;
     shop.tell(redis, 5, &gtid).await;
     running.wait_quiescent(&shop.job).await;
