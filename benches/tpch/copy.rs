@@ -80,6 +80,7 @@ pub async fn run(options: &Options) -> Outcome {
 
 async fn snapshot(options: &Options, number: usize) -> Outcome<Usage> {
     reset::reset(&servers::mongo().await?.database(&options.target.database)).await?;
+    reset::forget_streams().await?;
     let (program, job) = (options.rowfold.clone(), options.job.display().to_string());
     let log = options.logs.join(format!("{CASE}-{number}.log"));
     let usage = tokio::task::spawn_blocking(move || measure::run(&program, &["snapshot", &job], &log)).await??;

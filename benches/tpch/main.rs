@@ -51,7 +51,7 @@ enum Command {
     Compare(compare::Options),
     /// Print documents of the target.
     Show(show::Options),
-    /// Drop the job's target database, if it is rowfold's.
+    /// Drop the job's target database, if it is rowfold's, and its streams in Redis.
     Reset(reset::Options),
     /// How fast the target takes the same documents, already encoded.
     LimitWrite(limit::Options),

@@ -61,3 +61,11 @@ pub async fn mongo() -> Outcome<Client> {
     let client = Client::with_uri_str(url("ROWFOLD_MONGO_URL")?).await;
     Ok(client.map_err(|error| format!("ROWFOLD_MONGO_URL: {error}"))?)
 }
+
+/// A connection to what changes pass through.
+pub async fn redis() -> Outcome<redis::aio::MultiplexedConnection> {
+    let client =
+        redis::Client::open(url("ROWFOLD_REDIS_URL")?).map_err(|error| format!("ROWFOLD_REDIS_URL: {error}"))?;
+    let connection = client.get_multiplexed_async_connection().await;
+    Ok(connection.map_err(|error| format!("no connection to Redis (ROWFOLD_REDIS_URL): {error}"))?)
+}

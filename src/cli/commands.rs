@@ -1,46 +1,60 @@
-//! `snapshot`, `run` and `check`.
+//! `snapshot`, `run`, `apply` and `check`.
 //!
 //! Owns: building the engine from connected servers, and printing what came of it. Does not own: the engine.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DONE, INTERRUPTED, connect, report};
+use super::{DONE, INTERRUPTED, RunArgs, connect, report, wiring};
 use crate::assembling::Pool;
+use crate::config::Capture;
 use crate::edge::clock::SystemClock;
 use crate::engine::{Engine, Mode, Outcome, Summary};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::progress::Progress;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::Clock;
 
+/// Which halves of the stream path run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halves {
+    /// Capture (unless another process has the prefix), and applying.
+    Both,
+    /// Applying alone.
+    Apply,
+}
+
 /// Runs a job.
-pub(super) async fn work(job: &Path, mode: Mode, start_over: bool, shutdown: &Shutdown) -> Result<u8> {
+pub(super) async fn work(args: &RunArgs, mode: Mode, halves: Halves, shutdown: &Shutdown) -> Result<u8> {
+    let start_over = args.start_over;
     let connected = tokio::select! {
-        connected = connect::connect(job) => connected?,
+        connected = connect::connect(&args.job) => connected?,
         () = shutdown.requested() => return Ok(INTERRUPTED),
     };
+    if halves == Halves::Apply && connected.streams.is_none() {
+        return Err(Error::config(
+            "E-STREAM: the job has no `stream` section, so there is nothing to apply from; add one, or use `rowfold run`",
+        ));
+    }
     let clock = Arc::new(SystemClock::default());
     let progress = Arc::new(Progress::default());
     let target = Arc::new(connected.target);
     let owner = owner(&*clock);
-    let through = match &connected.settings.stream {
-        Some(of) => {
-            let store = Arc::new(crate::edge::redis::RedisStreams::connect(of).await?);
-            let capture = super::wiring::Capture {
-                store: store.clone(),
-                settings: of.clone(),
-                server: Arc::new(connected.source.server().clone()),
-                tables: connected.plan.tables.iter().map(|table| table.name.clone()).collect(),
-                clock: clock.clone(),
-                owner: owner.clone(),
-                progress: progress.clone(),
-            };
-            let capturing = (of.capture == crate::config::Capture::Rowfold).then(|| capture.beside_applying());
-            Some((super::wiring::streams(store, &connected.settings, of), capturing))
-        }
-        None => None,
-    };
+    let through = connected.settings.stream.as_ref().zip(connected.streams).map(|(of, store)| {
+        let store = Arc::new(store);
+        let capture = wiring::Capture {
+            store: store.clone(),
+            settings: of.clone(),
+            server: Arc::new(connected.source.server().clone()),
+            tables: connected.plan.tables.iter().map(|table| table.name.clone()).collect(),
+            clock: clock.clone(),
+            owner: owner.clone(),
+            progress: progress.clone(),
+        };
+        let captures = of.capture == Capture::Rowfold && halves == Halves::Both;
+        let capturing = captures.then(|| capture.beside_applying());
+        (wiring::streams(store, &connected.settings, of), capturing)
+    });
     let (streams, capturing) = through.map_or((None, None), |(streams, capturing)| (Some(streams), capturing));
     let engine = Engine {
         plan: connected.plan,
@@ -95,7 +109,7 @@ fn summary_text(summary: &Summary, seconds: f64) -> String {
 }
 
 /// Host, process and a word that another process does not have.
-fn owner(clock: &impl Clock) -> String {
+pub(super) fn owner(clock: &impl Clock) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown host".into());
     format!("{} process {} since {}", host.trim(), std::process::id(), clock.unix_ms())
 }
@@ -105,6 +119,14 @@ pub(super) async fn check(job: &Path) -> Result<u8> {
     let connected = connect::connect(job).await?;
     let plan = &connected.plan;
     super::show(format_args!("job {}: ready\n", plan.name));
+    if let Some(stream) = &connected.settings.stream {
+        let by = super::streams::word(stream.capture);
+        super::show(format_args!(
+            "  changes pass through Redis at {}, streams {}.<database>.<table>, written by {by}\n",
+            stream.place(),
+            stream.prefix
+        ));
+    }
     for (at, projection) in plan.projections.iter().enumerate() {
         use crate::ports::Source;
         let (roots, bytes) = connected.source.size_estimate(at).await?;

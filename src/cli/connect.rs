@@ -8,13 +8,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Answers, Loaded, Problem, Questions, Settings, Severity};
+use super::streams::{CaptureStatus, Seen};
+use crate::config::{
+    self, Answers, Capture, Loaded, Problem, Questions, Settings, Severity, SourceSettings, StreamSettings,
+    TargetSettings,
+};
 use crate::edge::mongo::MongoTarget;
 use crate::edge::mysql::{MySqlServer, MySqlSource};
+use crate::edge::redis::RedisStreams;
 use crate::error::{Error, Kind, Result};
+use crate::model::change::SourceState;
 use crate::model::plan::JobPlan;
-use crate::ports::{CollectionState, DocumentStore, RecordStore};
+use crate::model::schema::TableName;
+use crate::model::stream::stream_key;
+use crate::ports::{CaptureSource, CollectionState, DocumentStore, RecordStore};
 
+/// The servers, in messages.
+const SOURCE: &str = "source (MySQL)";
+/// See [`SOURCE`].
+const TARGET: &str = "target (MongoDB)";
+/// See [`SOURCE`].
+const REDIS: &str = "stream (Redis)";
 /// How often a taken `server_id` is asked for again, and how many times.
 const SERVER_ID_EVERY: Duration = Duration::from_millis(500);
 /// See [`SERVER_ID_EVERY`].
@@ -26,6 +40,16 @@ pub(super) struct Connected {
     pub(super) settings: Settings,
     pub(super) source: MySqlSource,
     pub(super) target: MongoTarget,
+    /// Where changes pass through; `None` with the queue inside the program.
+    pub(super) streams: Option<RedisStreams>,
+}
+
+/// What capture alone needs.
+pub(super) struct CaptureHalf {
+    pub(super) stream: StreamSettings,
+    pub(super) tables: Vec<TableName>,
+    pub(super) server: MySqlServer,
+    pub(super) streams: RedisStreams,
 }
 
 /// Loads a job, proves it against the live schema, and connects.
@@ -35,29 +59,86 @@ pub(super) struct Connected {
 pub(super) async fn connect(job: &Path) -> Result<Connected> {
     let loaded = load(job)?;
     let settings = &loaded.settings;
-    let proved = prove_patiently(&loaded).await;
+    let proved = prove_patiently(&loaded, true).await;
     // What is wrong in the file itself is said also when a server cannot be reached.
-    let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, "source (MySQL)")));
+    let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
     let target = match MongoTarget::connect(&settings.target).await {
         Ok(target) => {
             problems.extend(target_problems(&loaded, &target).await?);
             Some(target)
         }
         Err(error) => {
-            problems = with(&problems, error, "target (MongoDB)");
+            problems = with(&problems, error, TARGET);
             None
         }
     };
+    let streams = match &settings.stream {
+        Some(stream) => prove_streams(&loaded, stream, &mut problems).await,
+        None => None,
+    };
     print(&problems);
-    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     match (plan, target) {
-        (Some(plan), Some(target)) if !failed => {
+        (Some(plan), Some(target)) if !failed(&problems) => {
             let plan = Arc::new(plan);
             let source = MySqlSource::new(&settings.source, plan.clone())?;
-            Ok(Connected { plan, settings: loaded.settings, source, target })
+            Ok(Connected { plan, settings: loaded.settings, source, target, streams })
         }
         _ => Err(refused(&problems)),
     }
+}
+
+/// As [`connect`], for a process that captures and nothing else: the target is not asked.
+///
+/// # Errors
+/// `Config` after all problems were printed.
+pub(super) async fn capture_half(job: &Path) -> Result<CaptureHalf> {
+    let loaded = load(job)?;
+    let ours = loaded.settings.stream.clone().filter(|stream| stream.capture == Capture::Rowfold);
+    let Some(stream) = ours else {
+        let why = match &loaded.settings.stream {
+            Some(_) => "`capture: debezium` says that a Debezium Server writes the streams; remove that, or let it",
+            None => "the job has no `stream` section, so there is nothing to write into; add one",
+        };
+        return Err(Error::config(format!("E-STREAM: {why}; nothing was written")));
+    };
+    let proved = prove_patiently(&loaded, false).await;
+    let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
+    let streams = prove_streams(&loaded, &stream, &mut problems).await;
+    print(&problems);
+    match (plan, streams) {
+        (Some(_), Some(streams)) if !failed(&problems) => {
+            let server = MySqlServer::new(&loaded.settings.source)?;
+            Ok(CaptureHalf { tables: loaded.tables(), stream, server, streams })
+        }
+        _ => Err(refused(&problems)),
+    }
+}
+
+/// Whether Redis fits, with everything that does not.
+async fn prove_streams(
+    loaded: &Loaded,
+    settings: &StreamSettings,
+    problems: &mut Vec<Problem>,
+) -> Option<RedisStreams> {
+    let ask = async {
+        let streams = RedisStreams::connect(settings).await?;
+        let facts = streams.facts(settings, &loaded.tables()).await?;
+        Ok((streams, facts))
+    };
+    match ask.await {
+        Ok((streams, facts)) => {
+            problems.extend(config::resolve::stream_problems(settings, &facts));
+            Some(streams)
+        }
+        Err(error) => {
+            *problems = with(problems, error, REDIS);
+            None
+        }
+    }
+}
+
+fn failed(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
 /// The problems and a server that cannot be used, as one more.
@@ -87,8 +168,9 @@ async fn target_problems(loaded: &Loaded, target: &MongoTarget) -> Result<Vec<Pr
 }
 
 /// Proves the job. The source notices the end of a killed engine's binlog connection a moment late: while a taken
-/// `server_id` is the only mistake, it is asked again for a few seconds.
-async fn prove_patiently(loaded: &Loaded) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+/// `server_id` is the only mistake, it is asked again for a few seconds. With `engines` an engine that runs the job now is
+/// named as the one who has it.
+async fn prove_patiently(loaded: &Loaded, engines: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
     let mut left = SERVER_ID_TRIES;
     loop {
         let (plan, problems) = prove(loaded).await?;
@@ -98,7 +180,7 @@ async fn prove_patiently(loaded: &Loaded) -> Result<(Option<JobPlan>, Vec<Proble
             return Ok((plan, problems));
         }
         left -= 1;
-        if let Some(owner) = running(loaded, SERVER_ID_EVERY * (SERVER_ID_TRIES - 1 - left)).await {
+        if engines && let Some(owner) = running(loaded, SERVER_ID_EVERY * (SERVER_ID_TRIES - 1 - left)).await {
             return Err(Error::config(format!(
                 "E-LEASE: job {} is being run by another engine ({owner}); stop that one first",
                 loaded.settings.name
@@ -119,14 +201,40 @@ async fn running(loaded: &Loaded, waited: Duration) -> Option<String> {
     (age < waited).then_some(word.owner)
 }
 
-/// The target of a job file, whatever else is wrong with it.
-pub(super) async fn target_of(job: &Path) -> Result<(String, MongoTarget)> {
-    let settings = load(job)?.settings;
-    let target = MongoTarget::connect(&settings.target).await.map_err(unreachable)?;
-    Ok((settings.name, target))
+/// The target alone, for commands that need not prove the job.
+pub(super) async fn target(settings: &TargetSettings) -> Result<MongoTarget> {
+    MongoTarget::connect(settings).await.map_err(|error| unusable(error, TARGET))
 }
 
-fn load(job: &Path) -> Result<Loaded> {
+/// Who the source is and what it has executed, for commands that need not prove the job.
+pub(super) async fn source_state(settings: &SourceSettings) -> Result<SourceState> {
+    let state = async { CaptureSource::state(&MySqlServer::new(settings)?).await };
+    state.await.map_err(|error| unusable(error, SOURCE))
+}
+
+/// The Redis of a job, for commands that need not prove the job.
+pub(super) async fn streams(settings: &StreamSettings) -> Result<RedisStreams> {
+    RedisStreams::connect(settings).await.map_err(|error| unusable(error, REDIS))
+}
+
+/// What the streams of a job show now. That Redis does not answer is something to be shown, too.
+pub(super) async fn look(loaded: &Loaded) -> (Seen, Option<CaptureStatus>) {
+    let Some(settings) = &loaded.settings.stream else { return (Seen::default(), None) };
+    let keys: Vec<String> = loaded.tables().iter().map(|table| stream_key(&settings.prefix, table)).collect();
+    let look = async { Seen::look(&RedisStreams::connect(settings).await?, settings, &keys).await };
+    match look.await {
+        Ok(seen) => {
+            let capture = seen.capture(settings);
+            (seen, Some(capture))
+        }
+        Err(error) => {
+            let capture = Seen::default().capture(settings);
+            (Seen::default(), Some(CaptureStatus { error: Some(error.chain()), ..capture }))
+        }
+    }
+}
+
+pub(super) fn load(job: &Path) -> Result<Loaded> {
     config::load(job).map_err(|problems| {
         print(&problems);
         refused(&problems)
@@ -134,9 +242,9 @@ fn load(job: &Path) -> Result<Loaded> {
 }
 
 /// Before the first write a server that does not answer is a wrong setting.
-fn unreachable(error: Error) -> Error {
+fn unusable(error: Error, server: &str) -> Error {
     if error.kind() == Kind::Retry {
-        Error::config(format!("the target (MongoDB) cannot be used: {}", error.chain()))
+        Error::config(format!("the {server} cannot be used: {}", error.chain()))
     } else {
         error
     }

@@ -3,11 +3,14 @@
 //! Owns: arguments, exit codes, wiring of real servers to the engine (with `main` the only place where both meet).
 //! Does not own: the work. Results go to stdout, logs and progress to stderr.
 
+mod capture;
 mod commands;
 mod connect;
+mod position;
 mod preview;
 mod report;
 mod status;
+mod streams;
 mod wiring;
 
 use std::path::PathBuf;
@@ -15,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::commands::Halves;
+use crate::engine::Mode;
 use crate::error::{Error, Kind};
 use crate::ops::shutdown::Shutdown;
 
@@ -46,12 +51,19 @@ enum Command {
     Snapshot(RunArgs),
     /// Copy the tables, then follow every change until stopped.
     Run(RunArgs),
+    /// Write the job's changes into Redis and nothing else: one half of `run`, as a process of its own.
+    Capture(JobArgs),
+    /// As `run`, without writing into Redis: the other half.
+    Apply(RunArgs),
     /// Check a job against the live servers. Writes nothing.
     Check(JobArgs),
     /// Print the first documents that a job would write. Writes nothing.
     Preview(PreviewArgs),
     /// Show how far a job is, from any terminal.
     Status(StatusArgs),
+    /// Show where a job's documents stand in the source's history, or put them elsewhere.
+    #[command(subcommand)]
+    Position(position::PositionCommand),
     /// Print the JSON Schema of job files, for editors.
     Schema,
 }
@@ -108,13 +120,14 @@ const INTERRUPTED: u8 = 130;
 pub async fn run(cli: Cli, shutdown: Shutdown) -> ExitCode {
     report::init_logs(&cli.log, matches!(cli.log_format, LogFormat::Json));
     let done = match cli.command {
-        Command::Snapshot(args) => {
-            commands::work(&args.job, crate::engine::Mode::Snapshot, args.start_over, &shutdown).await
-        }
-        Command::Run(args) => commands::work(&args.job, crate::engine::Mode::Run, args.start_over, &shutdown).await,
+        Command::Snapshot(args) => commands::work(&args, Mode::Snapshot, Halves::Both, &shutdown).await,
+        Command::Run(args) => commands::work(&args, Mode::Run, Halves::Both, &shutdown).await,
+        Command::Apply(args) => commands::work(&args, Mode::Run, Halves::Apply, &shutdown).await,
+        Command::Capture(args) => capture::run(&args.job, &shutdown).await,
         Command::Check(args) => commands::check(&args.job).await,
         Command::Preview(args) => preview::run(&args.job, args.count, args.projection.as_deref()).await,
         Command::Status(args) => status::run(&args.job, args.json, args.watch, &shutdown).await,
+        Command::Position(command) => position::run(&command).await,
         Command::Schema => {
             show(format_args!("{}\n", crate::config::json_schema()));
             Ok(DONE)

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::streams::{self, CaptureStatus, Seen};
 use super::{DONE, FAILED, connect};
+use crate::config::Loaded;
 use crate::error::Result;
-use crate::model::build::{BuildRecord, Phase};
+use crate::model::build::{BuildRecord, CheckpointRecord, Phase};
 use crate::ops::shutdown::Shutdown;
 use crate::ports::RecordStore;
 
@@ -25,6 +27,8 @@ struct Status {
     /// Host and process of the engine that runs now.
     running: Option<String>,
     projections: Vec<ProjectionStatus>,
+    /// The capture half; `None` with the queue inside the program.
+    capture: Option<CaptureStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,13 +51,16 @@ struct ProjectionStatus {
     lag_ms: u64,
     parked: u64,
     error: Option<String>,
+    /// Entries of its streams that wait to be applied; `None` if that is not known.
+    waiting: Option<u64>,
 }
 
 /// Shows the status once, or again and again.
 pub(super) async fn run(job: &Path, json: bool, watch: bool, shutdown: &Shutdown) -> Result<u8> {
-    let (name, target) = connect::target_of(job).await?;
+    let loaded = connect::load(job)?;
+    let target = connect::target(&loaded.settings.target).await?;
     loop {
-        let status = read(&name, &target).await?;
+        let status = read(&loaded, &target).await?;
         if json {
             super::show(format_args!("{}\n", serde_json::to_string(&status).unwrap_or_default()));
         } else {
@@ -76,7 +83,9 @@ pub(super) async fn run(job: &Path, json: bool, watch: bool, shutdown: &Shutdown
     }
 }
 
-async fn read(name: &str, target: &impl RecordStore) -> Result<Status> {
+async fn read(loaded: &Loaded, target: &impl RecordStore) -> Result<Status> {
+    let name = &loaded.settings.name;
+    let (seen, capture) = connect::look(loaded).await;
     let word = target.status(name).await?;
     let running = word.filter(|(_, age)| *age < SILENT_AFTER).map(|(word, _)| word);
     let mut projections = Vec::new();
@@ -102,15 +111,21 @@ async fn read(name: &str, target: &impl RecordStore) -> Result<Status> {
             lag_ms: running.as_ref().map_or(0, |word| word.lag_ms),
             parked: target.parked_count(&build).await?,
             error: build.halted.clone(),
+            waiting: checkpoint.as_ref().and_then(|checkpoint| waiting(&seen, checkpoint)),
             stored_in: build.stored_in,
             collection: build.collection,
         });
     }
-    Ok(Status { job: name.to_string(), running: running.map(|word| word.owner), projections })
+    Ok(Status { job: name.clone(), running: running.map(|word| word.owner), projections, capture })
+}
+
+/// Entries in all streams of a build that it has not applied.
+fn waiting(seen: &Seen, checkpoint: &CheckpointRecord) -> Option<u64> {
+    seen.positions(checkpoint.streams.as_ref()?).iter().map(|position| position.lag).sum()
 }
 
 /// The newest build of every collection.
-fn newest(mut builds: Vec<BuildRecord>) -> Vec<BuildRecord> {
+pub(super) fn newest(mut builds: Vec<BuildRecord>) -> Vec<BuildRecord> {
     builds.sort_by(|a, b| a.collection.cmp(&b.collection).then(b.number.cmp(&a.number)));
     builds.dedup_by(|a, b| a.collection == b.collection);
     builds
@@ -123,6 +138,9 @@ fn text(status: &Status) -> String {
         None if status.projections.is_empty() => "was never started\n".to_string(),
         None => "not running\n".to_string(),
     };
+    if let Some(capture) = &status.capture {
+        text += &streams::text(capture);
+    }
     for one in &status.projections {
         text += &format!("\n{} (build {}): {}\n", one.collection, one.build, one.phase);
         if let Some(error) = &one.error {
@@ -136,6 +154,9 @@ fn text(status: &Status) -> String {
         text += &format!("  applied    {} changes, up to {}\n", one.events, one.applied);
         if status.running.is_some() {
             text += &format!("  lag        {} ms\n", one.lag_ms);
+        }
+        if let Some(waiting) = one.waiting {
+            text += &format!("  waiting    {waiting} entries in its streams\n");
         }
         if one.parked > 0 {
             text += &format!("  parked     {} documents could not be written\n", one.parked);
@@ -164,13 +185,15 @@ mod tests {
             lag_ms: 0,
             parked: 0,
             error: None,
+            waiting: Some(7),
         };
-        let status = Status { job: "shop".into(), running: None, projections: vec![projection] };
+        let status = Status { job: "shop".into(), running: None, projections: vec![projection], capture: None };
         assert_eq!(
             serde_json::to_string(&status).expect("JSON"),
-            r#"{"job":"shop","running":null,"projections":[{"collection":"orders","phase":"copy","build":1,"stored_in":"orders__b1_c1","chunks_done":3,"chunks_planned":10,"documents":30,"rows":90,"events":0,"applied":"","lag_ms":0,"parked":0,"error":null}]}"#
+            r#"{"job":"shop","running":null,"projections":[{"collection":"orders","phase":"copy","build":1,"stored_in":"orders__b1_c1","chunks_done":3,"chunks_planned":10,"documents":30,"rows":90,"events":0,"applied":"","lag_ms":0,"parked":0,"error":null,"waiting":7}],"capture":null}"#
         );
         let text = text(&status);
         assert!(text.contains("orders (build 1): copy") && text.contains("3 of 10 done"), "{text}");
+        assert!(text.contains("7 entries in its streams"), "{text}");
     }
 }

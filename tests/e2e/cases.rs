@@ -1,14 +1,17 @@
 //! What the user is told when something is wrong: the folders under `cases/`, each a mistake and what must be said.
 //! Owns: running them, and that nothing was written. Does not own: the mistakes.
 //!
-//! A folder has `setup.sql` (optional), `job.yaml` and `expect`. In all three `{{name}}` is replaced: `db`, `server_id`,
-//! `mysql_place`, `user`, `header` (a source and a target that are right). `expect` has one `key: value` a line:
+//! A folder has `setup.sql` and `redis` (both optional), `job.yaml` and `expect`. In all of them `{{name}}` is replaced: `db`,
+//! `server_id`, `mysql_place`, `redis_place`, `user`, `header` (a source and a target that are right), `stream` (the same,
+//! with `db` as prefix). `redis` has lines `do: COMMAND`, and `options: ...` if it has to be a server of its own, started with
+//! these. `expect` has one `key: value` a line:
 //! `exit` (codes, any of them), `says` and `never` (text on stderr, case ignored in `says`; ` | ` separates
 //! alternatives), `line of` (text of the job file whose line number is told), `commands` (default `check snapshot`),
 //! `foreign` (a collection that holds somebody else's document), `replica` (a server id that is in use).
 
 use crate::harness;
 use crate::harness::engine::{Finished, Job};
+use crate::harness::redis::Redis;
 use crate::harness::servers::{self, Scratch, execute, server_id};
 use crate::harness::stall::Listener;
 use bson::{Document, doc};
@@ -89,6 +92,7 @@ impl Expect {
 struct Names {
     db: String,
     server_id: u32,
+    redis: Redis,
 }
 
 impl Names {
@@ -104,7 +108,10 @@ impl Names {
             chunk_bytes: "8KiB".to_owned(),
             stream: String::new(),
         });
+        let stream = format!("stream:\n  url: redis://{}\n  prefix: {}", self.redis.place, self.db);
         text.replace("{{header}}", header.trim_end())
+            .replace("{{stream}}", &stream)
+            .replace("{{redis_place}}", &self.redis.place)
             .replace("{{db}}", &self.db)
             .replace("{{user}}", &self.user())
             .replace("{{server_id}}", &self.server_id.to_string())
@@ -121,7 +128,10 @@ async fn run_case(folder: &Path) -> Vec<String> {
     let case = folder.file_name().expect("a name").to_string_lossy().into_owned();
     let read = |name: &str| fs::read_to_string(folder.join(name));
     let scratch = Scratch::create(&format!("case_{case}")).await;
-    let names = Names { db: scratch.name.clone(), server_id: server_id() };
+    let script = read("redis").unwrap_or_default();
+    let Some(redis) = Redis::of(&script).await else { return Vec::new() };
+    let names = Names { db: scratch.name.clone(), server_id: server_id(), redis };
+    names.redis.prepare(&names.fill(&script));
     let mut conn = scratch.mysql().await;
     for statement in names.fill(&read("setup.sql").unwrap_or_default()).split(";\n").filter(|s| !s.trim().is_empty()) {
         execute(&mut conn, statement.trim_end().trim_end_matches(';')).await;
@@ -138,6 +148,7 @@ async fn run_case(folder: &Path) -> Vec<String> {
         replicas.push(Listener::connect_as(*id).await);
     }
     let before = scratch.target_contents().await;
+    let keys_before = names.redis.contents(&names.db);
     let mut problems = Vec::new();
     for command in &expect.commands {
         let finished = job.command(command).finish(LIMIT).await;
@@ -149,8 +160,12 @@ async fn run_case(folder: &Path) -> Vec<String> {
         if after != before {
             problems.push(format!("{case}: {command} wrote to the target: {after:?}"));
         }
+        if names.redis.contents(&names.db) != keys_before {
+            problems.push(format!("{case}: {command} wrote to Redis"));
+        }
     }
     drop(replicas);
+    names.redis.remove(&names.db);
     execute(&mut conn, &format!("DROP USER IF EXISTS '{}'@'%'", names.user())).await;
     if problems.is_empty() {
         scratch.remove().await;

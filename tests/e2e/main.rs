@@ -8,6 +8,7 @@
 //! next run.
 #![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
+mod capture;
 mod cases;
 mod converge;
 mod ddl;
@@ -18,6 +19,7 @@ mod kill;
 mod ledger;
 mod lost;
 mod oracle;
+mod position;
 mod redis;
 mod rng;
 mod schema;

@@ -4,9 +4,11 @@
 use crate::harness;
 use crate::harness::engine::{Call, Finished};
 use crate::harness::library::Library;
+use crate::harness::mortal::{Keeps, MortalRedis};
 use crate::harness::servers::{self, execute, server_id};
 use crate::harness::status;
 use crate::harness::world::REST;
+use std::fs;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -43,12 +45,19 @@ async fn no_password_is_ever_printed() {
         execute(&mut library.conn, &sql).await;
     }
     let mysql = with_account(&servers::mysql_url(), &user);
-    let call =
-        |command: &str, log: &str| library.job.command(command).env("ROWFOLD_MYSQL_URL", &mysql).arg("--log").arg(log);
+    let own = MortalRedis::start_with(Keeps::Nothing, &["--requirepass", PASSWORD.0]).await;
+    let redis = own.as_ref().map_or_else(servers::redis_url, |own| with_account(&own.url(), "default"));
+    let yaml = fs::read_to_string(&library.job.file).expect("the job");
+    let stream = format!("stream:\n  url: ${{ROWFOLD_REDIS_URL}}\n  prefix: {}\n", library.scratch.name);
+    library.job.rewrite(&(yaml + &stream));
+    let call = |command: &str, log: &str| {
+        let call = library.job.command(command).env("ROWFOLD_MYSQL_URL", &mysql).env("ROWFOLD_REDIS_URL", &redis);
+        call.arg("--log").arg(log)
+    };
 
     // What works.
     for log in LOGS {
-        for command in ["check", "preview", "snapshot", "status"] {
+        for command in ["check", "preview", "snapshot", "status", "position show"] {
             let finished = call(command, log).finish(LIMIT).await;
             // A status before the first start is a failure to tell one.
             assert_eq!(finished.code, 0, "{command}: {}", finished.stderr);
@@ -65,20 +74,34 @@ async fn no_password_is_ever_printed() {
     // What does not: a wrong password, a wrong place, a wrong spelling, on either side.
     let wrong_place = |url: &str| format!("{}1", url.rsplit_once(':').expect("a port").0.to_owned() + ":");
     let mongo = with_account(&servers::mongo_url(), "nobody");
-    let failing: [(&str, String); 6] = [
+    let failing: [(&str, String); 11] = [
         ("ROWFOLD_MYSQL_URL", with_account(&servers::mysql_url(), "nobody")),
         ("ROWFOLD_MYSQL_URL", wrong_place(&mysql)),
         ("ROWFOLD_MYSQL_URL", mysql.replace("mysql://", "mysqll://")),
         ("ROWFOLD_MYSQL_URL", format!("{mysql}?no_such_setting=1")),
         ("ROWFOLD_MONGO_URL", mongo.replace("mongodb://", "mongo://")),
         ("ROWFOLD_MONGO_URL", mongo.replace("%40", "@")),
+        ("ROWFOLD_REDIS_URL", with_account(&redis, "nobody")),
+        ("ROWFOLD_REDIS_URL", wrong_place(&with_account(&redis, "default"))),
+        ("ROWFOLD_REDIS_URL", with_account(&redis, "default").replace("redis://", "http://")),
+        ("ROWFOLD_REDIS_URL", with_account(&redis, "default").replace("%40", "@").replace("%2F", "/")),
+        ("ROWFOLD_REDIS_URL", format!("{}/no-database", with_account(&redis, "default"))),
     ];
     for (name, url) in failing {
-        for (command, log) in [("check", LOGS[0]), ("run", LOGS[1])] {
+        for (command, log) in [("check", LOGS[0]), ("run", LOGS[1]), ("capture", LOGS[1])] {
+            // Capture does not ask the target.
+            if command == "capture" && name == "ROWFOLD_MONGO_URL" {
+                continue;
+            }
             let finished = call(command, log).env(name, &url).finish(LIMIT).await;
             assert_eq!(finished.code, 2, "{command} with {name}={url}: {}", finished.stderr);
             silent(&format!("{command} with {name}={url}"), &finished);
         }
+    }
+    // That Redis does not let us in is shown by commands that can do without it.
+    for command in ["status", "position show"] {
+        let call = call(command, LOGS[1]).env("ROWFOLD_REDIS_URL", &with_account(&redis, "nobody"));
+        silent(command, &call.finish(LIMIT).await);
     }
     // Whether a server without accounts lets somebody in is its own affair.
     let call: Call = call("check", LOGS[1]).env("ROWFOLD_MONGO_URL", &mongo);

@@ -33,20 +33,21 @@ impl Job {
         fs::write(&self.file, yaml).expect("the target folder can be written");
     }
 
-    /// `rowfold COMMAND JOB`, not yet started.
+    /// `rowfold COMMAND JOB`, not yet started. The command may be several words.
     pub fn command(&self, command: &str) -> Call {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut process = Command::new(binary());
         process
-            .arg(command)
+            .args(command.split(' '))
             .arg(&self.file)
             .env("ROWFOLD_MYSQL_URL", &self.mysql)
             .env("ROWFOLD_MONGO_URL", servers::mongo_url())
+            .env("ROWFOLD_REDIS_URL", servers::redis_url())
             .env_remove("ROWFOLD_FAILPOINT")
             .env_remove("ROWFOLD_HOLD")
             .env_remove("ROWFOLD_PLANT")
             .stdin(Stdio::null());
-        Call { process, log: self.folder.join(format!("{number:03}-{command}.log")) }
+        Call { process, log: self.folder.join(format!("{number:03}-{}.log", command.replace(' ', "-"))) }
     }
 
     pub fn run(&self) -> Engine {

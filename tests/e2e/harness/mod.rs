@@ -5,6 +5,7 @@ pub mod engine;
 pub mod library;
 pub mod mortal;
 pub mod private;
+pub mod redis;
 pub mod servers;
 pub mod stall;
 pub mod status;

@@ -41,6 +41,7 @@ pub struct MortalRedis {
     folder: PathBuf,
     port: u16,
     keeps: Keeps,
+    options: Vec<String>,
     child: Child,
     lives: u32,
 }
@@ -48,6 +49,11 @@ pub struct MortalRedis {
 impl MortalRedis {
     /// None, and the reason printed, where the servers are in Docker or somebody else's.
     pub async fn start(keeps: Keeps) -> Option<MortalRedis> {
+        MortalRedis::start_with(keeps, &[]).await
+    }
+
+    /// The same with options of redis-server, which win over what it has else.
+    pub async fn start_with(keeps: Keeps, options: &[&str]) -> Option<MortalRedis> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
         sweep(root);
@@ -56,13 +62,19 @@ impl MortalRedis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
-        let child = spawn(&folder, port, keeps, 0);
-        let mut redis = MortalRedis { folder, port, keeps, child, lives: 0 };
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let child = spawn(&folder, port, keeps, &options, 0);
+        let mut redis = MortalRedis { folder, port, keeps, options, child, lives: 0 };
         redis.wait_ready().await.then_some(redis)
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.place())
+    }
+
+    /// `host:port`.
+    pub fn place(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The server ends without a word. What it keeps stays on disk.
@@ -80,7 +92,7 @@ impl MortalRedis {
     /// After [`MortalRedis::kill`].
     pub async fn come_back(&mut self) {
         self.lives += 1;
-        self.child = spawn(&self.folder, self.port, self.keeps, self.lives);
+        self.child = spawn(&self.folder, self.port, self.keeps, &self.options, self.lives);
         assert!(self.wait_ready().await, "it ran before");
     }
 
@@ -123,8 +135,11 @@ impl MortalRedis {
                 println!("NOT TESTED, for want of a Redis that may be harmed: {}", said.trim());
                 return false;
             }
-            if self.try_ask::<String>(&["PING"]).await.is_ok() {
-                return true;
+            match self.try_ask::<String>(&["PING"]).await {
+                Ok(_) => return true,
+                // It asks for a password, so it is there.
+                Err(error) if error.code() == Some("NOAUTH") => return true,
+                Err(_) => {}
             }
             assert!(start.elapsed() < STARTED, "the mortal Redis does not answer after {STARTED:?}");
             tokio::time::sleep(super::POLL).await;
@@ -136,7 +151,7 @@ fn log(folder: &Path, life: u32) -> PathBuf {
     folder.with_extension(format!("{life}.log"))
 }
 
-fn spawn(folder: &Path, port: u16, keeps: Keeps, life: u32) -> Child {
+fn spawn(folder: &Path, port: u16, keeps: Keeps, options: &[String], life: u32) -> Child {
     fs::create_dir_all(folder).expect("the target folder can be written");
     let said = File::create(log(folder, life)).expect("a log");
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services"))
@@ -144,6 +159,7 @@ fn spawn(folder: &Path, port: u16, keeps: Keeps, life: u32) -> Child {
         .arg(folder)
         .args(["--port", &port.to_string(), "--save", "", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"])
         .args(keeps.options())
+        .args(options)
         .stdin(Stdio::null())
         .stdout(said.try_clone().expect("a log"))
         .stderr(said)

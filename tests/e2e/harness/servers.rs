@@ -1,6 +1,7 @@
 //! The real servers: where they are, connections to them, and databases of one test's own.
 //! Owns: scratch databases, and that those of dead runs are swept. Does not own: starting servers (`scripts/services`).
 
+use super::redis::Redis;
 use bson::{Document, doc};
 use mongodb::Client;
 use mysql_async::prelude::Queryable;
@@ -41,6 +42,10 @@ pub fn mysql_url() -> String {
 
 pub fn mongo_url() -> String {
     url("ROWFOLD_MONGO_URL")
+}
+
+pub fn redis_url() -> String {
+    url("ROWFOLD_REDIS_URL")
 }
 
 /// A connection of its own; with a database it is in that one.
@@ -88,7 +93,7 @@ pub fn server_id() -> u32 {
     100_000 + (std::process::id() % 20_000) * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// One test's own database on each side, with the same name.
+/// One test's own database on each side, and a prefix in Redis, with the same name.
 pub struct Scratch {
     pub name: String,
     pub mongo: mongodb::Database,
@@ -126,6 +131,7 @@ impl Scratch {
         let mut conn = mysql(None).await;
         execute(&mut conn, &format!("DROP DATABASE `{}`", self.name)).await;
         self.mongo.drop().await.expect("a scratch database can be dropped");
+        Redis::shared().remove(&self.name);
     }
 }
 
@@ -144,6 +150,10 @@ async fn drop_leftovers() {
     let names: Vec<String> = conn.query("SHOW DATABASES").await.expect("databases can be listed");
     for name in names.iter().filter(|n| dead(n).is_some()) {
         execute(&mut conn, &format!("DROP DATABASE IF EXISTS `{name}`")).await;
+    }
+    let redis = Redis::shared();
+    for key in redis.contents(PREFIX).into_keys().filter(|key| dead(key).is_some()) {
+        redis.remove(&key);
     }
     let client = mongo().await;
     for name in client.list_database_names().await.expect("databases can be listed") {

@@ -1,4 +1,5 @@
-//! The job files that are given to users, run as they are; only names of databases and the server id are exchanged.
+//! The job files that are given to users, run as they are; only names of databases, the prefix of streams and the server id
+//! are exchanged.
 //! Owns: that exchange, and what the other commands say about them. Does not own: the jobs, nor what is tested of each.
 
 mod shop;
@@ -28,6 +29,7 @@ fn job(folder: &str, file: &str, database: &str, scratch: &str) -> Job {
     let id = yaml.lines().find(|l| l.trim_start().starts_with("server_id:")).expect("a server id");
     let yaml = yaml.replace(id, &format!("  server_id: {}", server_id()));
     let yaml = yaml.replace(&format!("database: {database}\n"), &format!("database: {scratch}\n"));
+    let yaml = yaml.replace(&format!("prefix: cdc_{database}\n"), &format!("prefix: {scratch}\n"));
     let exchanged = yaml.replace(&format!("{database}."), &format!("{scratch}."));
     assert!(exchanged.matches(scratch).count() > 3, "the databases were not exchanged: {exchanged}");
     Job::create(folder, &exchanged)
