@@ -114,6 +114,8 @@ pub(super) struct Reader<S, D, R, C, T> {
     sink: Sink<S, D, R, C>,
     /// What was said last to have been delivered.
     said: Option<(GtidSet, StreamCheckpoint)>,
+    /// Whether no look was taken yet.
+    is_new: bool,
     /// When the last complaint was made, by the monotonic clock.
     complained_at_ms: u64,
     /// When something arrived last, by the monotonic clock.
@@ -146,8 +148,19 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
         let tracker = Tracker::new(keys.clone(), tables, covered, lowest(followed).as_ref());
         let sink = Sink::new(context.clone(), producer, followed);
         let now_ms = context.clock.monotonic_ms();
-        let said = None;
-        Self { context, streams, keys, members, tracker, sink, said, complained_at_ms: now_ms, heard_at_ms: now_ms }
+        let (said, is_new) = (None, true);
+        Self {
+            context,
+            streams,
+            keys,
+            members,
+            tracker,
+            sink,
+            said,
+            is_new,
+            complained_at_ms: now_ms,
+            heard_at_ms: now_ms,
+        }
     }
 
     /// Reads until it is asked to stop or cannot go on. `stored` says how far the checkpoints are.
@@ -192,7 +205,13 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
             }
             let (look, foreign) = self.streams.look(&self.keys).await?;
             failpoint::hit("reader.looked").await;
-            self.refuse(look.meta.as_ref())?;
+            if self.is_new {
+                // A refusal is of an earlier session: whoever started this one may have removed its reason.
+                self.forgive(look.meta.as_ref()).await?;
+                self.is_new = false;
+            } else {
+                self.refuse(look.meta.as_ref())?;
+            }
             self.register(look.meta.as_ref()).await?;
             let verdict = match foreign {
                 None => self.tracker.look(look.meta.as_ref(), &look.streams),
@@ -303,6 +322,15 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
             let read = member.tables.iter().map(key).filter_map(known);
             let positions: Vec<_> = read.filter(|(_, position)| position.count > 0).collect();
             self.streams.store.bookmark(id, &positions).await?;
+        }
+        Ok(())
+    }
+
+    async fn forgive(&self, meta: Option<&Meta>) -> Result<()> {
+        for (id, member) in self.members.values() {
+            if meta.is_some_and(|meta| meta.refused.contains_key(id)) {
+                self.streams.store.register(id, member).await?;
+            }
         }
         Ok(())
     }
