@@ -112,7 +112,10 @@ fn ended(world: &World, result: Result<()>, seen: &mut Seen) {
         return;
     }
     let text = error.chain();
-    let hidden = world.state().shown < world.state().log.len();
+    let hidden = {
+        let state = world.state();
+        state.shown < state.log.len()
+    };
     if hidden && text.contains("E-SOURCE-CHANGED") {
         // What was captured has not become visible for longer than anybody waits: its operator starts it again.
         return;
