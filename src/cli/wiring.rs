@@ -57,7 +57,11 @@ impl Capture {
 }
 
 /// The streams as a job reads them.
-pub(super) fn streams(store: Arc<RedisStreams>, settings: &Settings, of: &StreamSettings) -> Arc<Streams<RedisStreams>> {
+pub(super) fn streams(
+    store: Arc<RedisStreams>,
+    settings: &Settings,
+    of: &StreamSettings,
+) -> Arc<Streams<RedisStreams>> {
     Arc::new(Streams {
         store,
         prefix: of.prefix.clone(),

@@ -155,8 +155,8 @@ pub trait StreamStore: Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<(usize, Vec<RawEntry>)>>> + Send;
 
-    /// Enters a build into the record, and makes its bookmark in each stream that exists where it has none. Creates the
-    /// record's key if need be (without generation), so that capture finds the member.
+    /// Enters a build into the record, takes a refusal of it out, and makes its bookmark in each stream that exists where it
+    /// has none. Creates the record's key if need be (without generation), so that capture finds the member.
     fn register(&self, id: &str, member: &Member) -> impl Future<Output = Result<()>> + Send;
 
     /// Takes a build out of the record, its bookmarks, request and refusal too. Fine if it is not there.

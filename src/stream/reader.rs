@@ -114,6 +114,8 @@ pub(super) struct Reader<S, D, R, C, T> {
     sink: Sink<S, D, R, C>,
     /// What was said last to have been delivered.
     said: Option<(GtidSet, StreamCheckpoint)>,
+    /// Whether no look was taken yet.
+    is_new: bool,
     /// When the last complaint was made, by the monotonic clock.
     complained_at_ms: u64,
     /// When something arrived last, by the monotonic clock.
@@ -146,8 +148,19 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
         let tracker = Tracker::new(keys.clone(), tables, covered, lowest(followed).as_ref());
         let sink = Sink::new(context.clone(), producer, followed);
         let now_ms = context.clock.monotonic_ms();
-        let said = None;
-        Self { context, streams, keys, members, tracker, sink, said, complained_at_ms: now_ms, heard_at_ms: now_ms }
+        let (said, is_new) = (None, true);
+        Self {
+            context,
+            streams,
+            keys,
+            members,
+            tracker,
+            sink,
+            said,
+            is_new,
+            complained_at_ms: now_ms,
+            heard_at_ms: now_ms,
+        }
     }
 
     /// Reads until it is asked to stop or cannot go on. `stored` says how far the checkpoints are.
@@ -192,7 +205,13 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
             }
             let (look, foreign) = self.streams.look(&self.keys).await?;
             failpoint::hit("reader.looked").await;
-            self.refuse(look.meta.as_ref())?;
+            if self.is_new {
+                // A refusal is of an earlier session: whoever started this one may have removed its reason.
+                self.forgive(look.meta.as_ref()).await?;
+                self.is_new = false;
+            } else {
+                self.refuse(look.meta.as_ref())?;
+            }
             self.register(look.meta.as_ref()).await?;
             let verdict = match foreign {
                 None => self.tracker.look(look.meta.as_ref(), &look.streams),
@@ -307,6 +326,15 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
         Ok(())
     }
 
+    async fn forgive(&self, meta: Option<&Meta>) -> Result<()> {
+        for (id, member) in self.members.values() {
+            if meta.is_some_and(|meta| meta.refused.contains_key(id)) {
+                self.streams.store.register(id, member).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Capture has said that it cannot serve one of our builds.
     fn refuse(&self, meta: Option<&Meta>) -> Result<()> {
         let said = self.members.values().find_map(|(id, _)| meta?.refused.get(id));
@@ -323,13 +351,11 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
                  how far it is)"
             )));
         }
-        if self.said.is_some() || meta.is_some_and(|meta| !meta.generation.is_empty()) {
-            tracing::warn!(
-                prefix,
-                reason,
-                "entries of the streams are missing; capture is asked to append all changes after the applied ones again"
-            );
-        }
+        tracing::warn!(
+            prefix,
+            reason,
+            "entries of the streams are missing; capture is asked to append all changes after the applied ones again"
+        );
         self.said = None;
         self.request(meta).await
     }

@@ -20,10 +20,12 @@ pub(super) async fn register(store: &RedisStreams, id: &str, member: &Member) ->
     let streams: Vec<String> = member.tables.iter().map(|table| stream_key(&store.prefix, table)).collect();
     let mut commands = redis::pipe();
     commands.cmd("HSET").arg(&store.meta).arg(meta::build(id)).arg(record);
+    commands.cmd("HDEL").arg(&store.meta).arg(meta::refused(id));
     for key in &streams {
         commands.cmd("XGROUP").arg("CREATE").arg(key).arg(group_name(id)).arg("0-0").arg("ENTRIESREAD").arg(0);
     }
-    run(store, what, &commands, &streams, is_made).await
+    let keys: Vec<String> = std::iter::once(store.meta.clone()).chain(streams).collect();
+    run(store, what, &commands, &keys, is_made).await
 }
 
 pub(super) async fn unregister(store: &RedisStreams, id: &str, streams: &[String]) -> Result<()> {

@@ -309,7 +309,11 @@ proptest! {
         prop_assert!(world.own.is_subset(&record.tables) && record.tables.is_subset(&world.readable));
         prop_assert!(record.tables.is_subset(&wanted(&world.own, meta)));
         for table in &record.tables {
-            prop_assert_eq!(record.base.get(&stream_key(PREFIX, table)), world.filled.get(table));
+            let started = session.starters.iter().find(|(started, _)| started == table).map(|(_, id)| *id);
+            prop_assert_eq!(started.is_some(), !world.filled.contains_key(table), "every stream has a first entry");
+            prop_assert!(started.is_none_or(|id| id.epoch() == session.epoch));
+            let first = started.map(|id| Position { id, count: 1 });
+            prop_assert_eq!(record.base.get(&stream_key(PREFIX, table)).copied(), world.filled.get(table).copied().or(first));
         }
     }
 

@@ -102,7 +102,12 @@ pub fn starter(prefix: &str, table: &TableName, now_ms: u64) -> Entry {
     string(&mut out, &table.database);
     out.extend_from_slice(b",\"table\":");
     string(&mut out, &table.table);
-    print(&mut out, format_args!("}},\"op\":\"m\",\"ts_ms\":{now_ms},\"message\":{{\"prefix\":\"rowfold.begin\",\"content\":\"\"}}}}"));
+    print(
+        &mut out,
+        format_args!(
+            "}},\"op\":\"m\",\"ts_ms\":{now_ms},\"message\":{{\"prefix\":\"rowfold.begin\",\"content\":\"\"}}}}"
+        ),
+    );
     (DEFAULT.to_vec(), out)
 }
 

@@ -13,3 +13,6 @@ pub mod foreign;
 mod moment_text;
 
 pub use self::encode::{Entry, entries, starter, unlogged};
+
+#[cfg(test)]
+mod round_trip_tests;

@@ -1,7 +1,7 @@
 //! The streams are lost and the binlog that could fill them again is purged: the job stops and says so.
 //! Owns: that nothing goes on in silence. Does not own: losses that can be mended (`losses`).
 
-use super::rig::{Runs, section};
+use super::rig::{Runs, section, start_over};
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
 use crate::harness::mortal::{Keeps, MortalRedis};
@@ -49,7 +49,7 @@ async fn streams_that_cannot_be_filled_again_stop_the_job() {
         }
 
         let command = if runs == Runs::Whole { "run" } else { "apply" };
-        running.apply = library.job.command(command).arg("--start-over").start();
+        running.apply = start_over(&library.job, command).await;
         running.wait_quiescent(&library.job).await;
         library.change(2).await;
         running.wait_quiescent(&library.job).await;

@@ -45,6 +45,18 @@ impl Runs {
     }
 }
 
+/// `COMMAND --start-over` of a job that had stopped, with the record of the stop out of the way.
+pub async fn start_over(job: &Job, command: &str) -> Engine {
+    let mut engine = job.command(command).arg("--start-over").start();
+    harness::until("the halted builds to be dropped", harness::world::REST, async || {
+        assert_eq!(engine.ended(), None, "{}", engine.log_tail());
+        let status = status::status(job).await?;
+        status.projections.iter().all(|p| p.phase != "halted").then_some(())
+    })
+    .await;
+    engine
+}
+
 /// The processes of one job.
 pub struct Running {
     pub capture: Option<Engine>,

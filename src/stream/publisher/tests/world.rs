@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::super::Encoded;
 use crate::error::{Error, Result};
-use crate::model::change::{Origin, RowChange, Unlogged};
+use crate::model::change::{Origin, RowChange, Spot, Unlogged};
 use crate::model::position::{Gtid, GtidSet, GtidSource};
 use crate::model::schema::{Table, TableName};
 use crate::model::stream::{EntryId, Epoch, Member, Meta, Position, RawEntry, stream_key};

@@ -4,7 +4,7 @@
 
 mod recording;
 
-use super::rig::{Running, Runs};
+use super::rig::{Running, Runs, start_over};
 use crate::harness;
 use crate::harness::engine::Job;
 use crate::harness::mortal::{Keeps, MortalRedis};
@@ -226,7 +226,7 @@ async fn copied_again(mysql: &PrivateMysql, redis: &MortalRedis) {
         assert!(running.apply.log().contains(word), "it does not say {word}: {}", running.apply.log());
     }
     shop.assert_equal(2).await;
-    running.apply = shop.job.command("run").arg("--start-over").start();
+    running.apply = start_over(&shop.job, "run").await;
     running.wait_quiescent(&shop.job).await;
     shop.assert_equal(2).await;
     shop.close(running).await;
@@ -238,7 +238,8 @@ async fn without_a_stream(mysql: &PrivateMysql, redis: &MortalRedis) {
     assert_eq!(redis.ask::<u64>(&["DEL", "cdc.shop.product"]).await, 1);
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
-    running.wait_said(&["cdc.shop.product"], LIMIT).await;
+    running.wait_said(&["no stream for this table"], LIMIT).await;
+    assert!(running.said("shop.product"), "{}", running.log());
     let gtid = shop.commit(5).await;
     shop.tell(redis, 5, &gtid).await;
     running.wait_quiescent(&shop.job).await;
