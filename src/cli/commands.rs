@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DONE, INTERRUPTED, RunArgs, connect, report, wiring};
+use super::connect::{self, Role};
+use super::{DONE, INTERRUPTED, RunArgs, report, wiring};
 use crate::assembling::Pool;
 use crate::config::Capture;
 use crate::edge::clock::SystemClock;
@@ -27,8 +28,9 @@ pub(super) enum Halves {
 /// Runs a job.
 pub(super) async fn work(args: &RunArgs, mode: Mode, halves: Halves, shutdown: &Shutdown) -> Result<u8> {
     let start_over = args.start_over;
+    let role = if halves == Halves::Apply { Role::Applier } else { Role::Engine };
     let connected = tokio::select! {
-        connected = connect::connect(&args.job, halves == Halves::Both) => connected?,
+        connected = connect::connect(&args.job, role) => connected?,
         () = shutdown.requested() => return Ok(INTERRUPTED),
     };
     if halves == Halves::Apply && connected.streams.is_none() {
@@ -116,7 +118,7 @@ pub(super) fn owner(clock: &impl Clock) -> String {
 
 /// Checks a job against the live servers and says what it would do.
 pub(super) async fn check(job: &Path) -> Result<u8> {
-    let connected = connect::connect(job, true).await?;
+    let connected = connect::connect(job, Role::Engine).await?;
     let plan = &connected.plan;
     super::show(format_args!("job {}: ready\n", plan.name));
     if let Some(stream) = &connected.settings.stream {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::streams::{CaptureStatus, Seen};
+use super::streams::{self, CaptureStatus, Seen};
 use crate::config::{
     self, Answers, Capture, Loaded, Problem, Questions, Settings, Severity, SourceSettings, StreamSettings,
     TargetSettings,
@@ -21,7 +21,7 @@ use crate::model::change::SourceState;
 use crate::model::plan::JobPlan;
 use crate::model::schema::TableName;
 use crate::model::stream::stream_key;
-use crate::ports::{CaptureSource, CollectionState, DocumentStore, RecordStore};
+use crate::ports::{CaptureSource, CollectionState, DocumentStore, RecordStore, StreamStore};
 
 /// The servers, in messages.
 const SOURCE: &str = "source (MySQL)";
@@ -33,6 +33,17 @@ const REDIS: &str = "stream (Redis)";
 const SERVER_ID_EVERY: Duration = Duration::from_millis(500);
 /// See [`SERVER_ID_EVERY`].
 const SERVER_ID_TRIES: u32 = 20;
+
+/// What this process does with the source's binlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It reads it, unless another process captures.
+    Engine,
+    /// It reads it and does nothing else.
+    Capture,
+    /// It leaves it to others.
+    Applier,
+}
 
 /// A job that may run, with its servers.
 pub(super) struct Connected {
@@ -52,16 +63,14 @@ pub(super) struct CaptureHalf {
     pub(super) streams: RedisStreams,
 }
 
-/// Loads a job, proves it against the live schema, and connects. `reads_log`: this process will read the source's binlog, unless a
-/// Debezium Server does that for the job.
+/// Loads a job, proves it against the live schema, and connects.
 ///
 /// # Errors
 /// `Config` after all problems were printed.
-pub(super) async fn connect(job: &Path, reads_log: bool) -> Result<Connected> {
+pub(super) async fn connect(job: &Path, role: Role) -> Result<Connected> {
     let loaded = load(job)?;
     let settings = &loaded.settings;
-    let foreign = settings.stream.as_ref().is_some_and(|stream| stream.capture == Capture::Debezium);
-    let proved = prove_patiently(&loaded, true, reads_log && !foreign).await;
+    let proved = prove_patiently(&loaded, role).await;
     // What is wrong in the file itself is said also when a server cannot be reached.
     let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
     let target = match MongoTarget::connect(&settings.target).await {
@@ -103,7 +112,7 @@ pub(super) async fn capture_half(job: &Path) -> Result<CaptureHalf> {
         };
         return Err(Error::config(format!("E-STREAM: {why}; nothing was written")));
     };
-    let proved = prove_patiently(&loaded, false, true).await;
+    let proved = prove_patiently(&loaded, Role::Capture).await;
     let (plan, mut problems) = proved.unwrap_or_else(|error| (None, with(&loaded.problems, error, SOURCE)));
     let streams = prove_streams(&loaded, &stream, &mut problems).await;
     print(&problems);
@@ -170,19 +179,35 @@ async fn target_problems(loaded: &Loaded, target: &MongoTarget) -> Result<Vec<Pr
 }
 
 /// Proves the job. The source notices the end of a killed engine's binlog connection a moment late: while a taken
-/// `server_id` is the only mistake, it is asked again for a few seconds. With `engines` an engine that runs the job now is
-/// named as the one who has it.
-async fn prove_patiently(loaded: &Loaded, engines: bool, reads_log: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+/// `server_id` is the only mistake, it is asked again for a few seconds. Nothing is wrong with it if the one who has it is the
+/// capture that this command would stand by for.
+async fn prove_patiently(loaded: &Loaded, role: Role) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+    let debezium = loaded.settings.stream.as_ref().is_some_and(|stream| stream.capture == Capture::Debezium);
+    if role == Role::Applier || debezium {
+        return prove(loaded, true).await;
+    }
     let mut left = SERVER_ID_TRIES;
+    let mut first_beat_ms = None;
     loop {
-        let (plan, problems) = prove(loaded, reads_log).await?;
+        let (plan, problems) = prove(loaded, false).await?;
         let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error).peekable();
         let only_id = errors.peek().is_some() && errors.all(|problem| problem.code == "E-SERVER-ID");
         if !only_id {
             return Ok((plan, problems));
         }
         left -= 1;
-        if engines && let Some(owner) = running(loaded, SERVER_ID_EVERY * (SERVER_ID_TRIES - 1 - left)).await {
+        match capturing(loaded).await {
+            Some(_) if role == Role::Engine => return prove(loaded, true).await,
+            // The lease of one that was killed lasts a while; one that beats is alive.
+            Some((holder, beat_ms)) if *first_beat_ms.get_or_insert(beat_ms) != beat_ms => {
+                return Err(Error::config(format!("E-LEASE: {holder} captures for this prefix; stop that one first")));
+            }
+            _ => {}
+        }
+        let waited = SERVER_ID_EVERY * (SERVER_ID_TRIES - 1 - left);
+        if role == Role::Engine
+            && let Some(owner) = running(loaded, waited).await
+        {
             return Err(Error::config(format!(
                 "E-LEASE: job {} is being run by another engine ({owner}); stop that one first",
                 loaded.settings.name
@@ -193,6 +218,14 @@ async fn prove_patiently(loaded: &Loaded, engines: bool, reads_log: bool) -> Res
         }
         pause(SERVER_ID_EVERY).await;
     }
+}
+
+/// Who holds the lease of capture now, and when it last showed that it is alive.
+async fn capturing(loaded: &Loaded) -> Option<(String, u64)> {
+    let look = RedisStreams::new(loaded.settings.stream.as_ref()?).ok()?.look(&[]).await.ok()?;
+    let meta = look.meta?;
+    let holder = streams::owner(&meta, look.now_ms)?.to_string();
+    Some((holder, meta.beat_ms))
 }
 
 /// Who runs the job now, if somebody does: who told its state since we began to wait. The last word of an engine that
@@ -252,12 +285,12 @@ fn unusable(error: Error, server: &str) -> Error {
     }
 }
 
-/// Who does not read the binlog takes no `server_id`: the replica that has it may be the job's own capture.
-async fn prove(loaded: &Loaded, reads_log: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
+/// With `shared_id` the job's `server_id` may be in use.
+async fn prove(loaded: &Loaded, shared_id: bool) -> Result<(Option<JobPlan>, Vec<Problem>)> {
     let server = MySqlServer::new(&loaded.settings.source)?;
     let mut facts = server.facts().await?;
-    if !reads_log {
-        facts.replica_ids = None;
+    if let Some(ids) = facts.replica_ids.as_mut().filter(|_| shared_id) {
+        ids.retain(|id| *id != loaded.settings.source.server_id);
     }
     let tables = server.tables(&loaded.tables()).await?;
     let tables: BTreeMap<_, _> = tables.into_iter().map(|table| (table.name.clone(), table)).collect();

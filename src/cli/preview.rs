@@ -17,7 +17,7 @@ const BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Prints `count` documents of each projection, or of one.
 pub(super) async fn run(job: &Path, count: u64, only: Option<&str>) -> Result<u8> {
-    let connected = connect::connect(job, false).await?;
+    let connected = connect::connect(job, connect::Role::Applier).await?;
     let plan = &connected.plan;
     if let Some(only) = only
         && !plan.projections.iter().any(|projection| projection.collection == only)

@@ -33,6 +33,9 @@ async fn two_processes_do_what_one_does() {
     let holder = format!("process {} ", capture.process());
     assert!(second.stderr.contains("E-LEASE") && second.stderr.contains(&holder), "{}", second.stderr);
 
+    // The source sees the job's server id in use, and that is as it should be.
+    let check = library.job.command("check").finish(LIMIT).await;
+    assert_eq!(check.code, 0, "{}", check.stderr);
     let mut apply = library.job.command("apply").start();
     status::wait_live(&library.job, &mut apply, REST).await;
     library.change(1).await;
