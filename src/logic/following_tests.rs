@@ -156,7 +156,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(kept: (GtidSet, Option<StreamCheckpoint>)) -> Tracker {
+    fn tracker(kept: (GtidSet, Option<StreamCheckpoint>)) -> Tracker {
         Tracker::new(streams(), tables(), kept.0, kept.1.as_ref())
     }
 
@@ -219,13 +219,13 @@ fn run(seed: u64, disturbances: u64) -> (u64, u64) {
         World { rng, touches, redis: Redis::default(), saved: Redis::default(), requests: Vec::new(), generations: 0 };
     // The build was copied at `begun`.
     let kept = (up_to(begun), None);
-    let mut reader = Reader { tracker: Reader::new(kept.clone()), delivered: vec![BTreeMap::new(); STREAMS], kept };
+    let mut reader = Reader { tracker: Reader::tracker(kept.clone()), delivered: vec![BTreeMap::new(); STREAMS], kept };
     for step in 0..600 {
         match world.rng.below(20) {
             0..=7 => world.append(),
             8..=16 => reader.step(&mut world),
             17 if step < 400 && world.rng.below(100) < disturbances => world.disturb(),
-            18 if step < 400 => reader.tracker = Reader::new(reader.kept.clone()),
+            18 if step < 400 => reader.tracker = Reader::tracker(reader.kept.clone()),
             _ if !world.requests.is_empty() || world.rng.below(10) == 0 => world.begin(),
             _ => {}
         }

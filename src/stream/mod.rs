@@ -13,6 +13,7 @@ mod marking;
 pub mod publisher;
 mod queue;
 mod reader;
+mod streams;
 mod unlogged;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, RecordStore, Source, StreamStore};
 use consumer::Batch;
 
-pub use reader::{Streams, member_id};
+pub use streams::{Streams, member_id};
 
 /// A checkpoint is stored at most this often; a crash repeats what came since, which is harmless.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);

@@ -11,22 +11,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::entries::{Read, Sink};
+use super::streams::{Streams, member_id};
 use super::{Context, Followed, Stored, queue};
 use crate::config::Capture;
 use crate::error::{Error, Kind, Result};
 use crate::logic::backoff;
 use crate::logic::envelope::decode::Producer;
-use crate::logic::envelope::foreign::{self, OffsetError};
 use crate::logic::following::{Tracker, Verdict};
-use crate::model::build::BuildRecord;
 use crate::model::change::{LogEvent, Passed};
-use crate::model::plan::JobPlan;
 use crate::model::position::GtidSet;
 use crate::model::schema::TableName;
 use crate::model::stream::{Member, Meta, StreamCheckpoint, stream_key};
 use crate::ops::failpoint;
 use crate::ops::shutdown::Shutdown;
-use crate::ports::{Clock, DocumentStore, ForeignLook, Look, RecordStore, Source, StreamStore};
+use crate::ports::{Clock, DocumentStore, Look, RecordStore, Source, StreamStore};
 
 /// How often the streams are looked at: how late `applied` may be, not how late documents are.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,69 +38,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const ENTRIES_PER_READ: usize = 1_000;
 /// Failures in a row after which the engine starts its session again.
 const FAILURES_MAX: u32 = 10;
-
-/// The streams of one prefix, and what a job has to know of them.
-#[derive(Debug)]
-pub struct Streams<T> {
-    /// Where they are.
-    pub store: Arc<T>,
-    /// Streams are `<prefix>.<database>.<table>`.
-    pub prefix: String,
-    /// Who writes them.
-    pub capture: Capture,
-    /// The hash in which a Debezium Server keeps its offsets.
-    pub offsets_key: String,
-    /// For how long a Debezium Server may be silent.
-    pub silence_max: Option<Duration>,
-    /// The target database's name, a part of [`member_id`].
-    pub database: String,
-}
-
-/// A build's name in `<prefix>.__meta` and in its bookmarks: unique among jobs that have different targets.
-pub fn member_id(database: &str, build: &BuildRecord) -> String {
-    format!("{database}/{}", build.id())
-}
-
-impl<T: StreamStore> Streams<T> {
-    /// The Redis keys of all streams of a job, in the order of its tables.
-    pub fn keys(&self, plan: &JobPlan) -> Vec<String> {
-        plan.tables.iter().map(|table| stream_key(&self.prefix, &table.name)).collect()
-    }
-
-    /// What the record says of one of the job's builds.
-    pub fn member(&self, plan: &JobPlan, projection: usize) -> Member {
-        let reads = |table: &&TableName| plan.projections[projection].reads(table);
-        let tables = plan.tables.iter().map(|table| &table.name).filter(reads).cloned().collect();
-        Member { job: plan.name.clone(), tables }
-    }
-
-    /// The transactions that a Debezium Server has written whole, by its offset. Empty if it keeps that elsewhere or while
-    /// its first snapshot is not complete: then what is applied is known by positions alone.
-    ///
-    /// # Errors
-    /// `Config` if the offset cannot be used.
-    pub fn offset(&self, seen: &ForeignLook) -> Result<GtidSet> {
-        match foreign::offset(&self.prefix, &seen.offsets) {
-            Ok(offset) if offset.snapshot_running => Ok(GtidSet::default()),
-            Ok(offset) => Ok(offset.gtids),
-            Err(OffsetError::Missing) => Ok(GtidSet::default()),
-            Err(error) => Err(Error::config(format!("E-STREAM-OFFSET: {error}"))),
-        }
-    }
-
-    /// Looks at the streams: C and how far each is filled, as a Debezium Server or our own capture tells it.
-    async fn look(&self, keys: &[String]) -> Result<(Look, Option<GtidSet>)> {
-        match self.capture {
-            Capture::Rowfold => Ok((self.store.look(keys).await?, None)),
-            Capture::Debezium => {
-                let seen = self.store.look_foreign(keys, &self.offsets_key).await?;
-                let captured = self.offset(&seen)?;
-                let look = Look { now_ms: seen.now_ms, meta: None, streams: seen.streams };
-                Ok((look, Some(captured)))
-            }
-        }
-    }
-}
 
 /// Reads on for all followed builds of a job.
 pub(super) struct Reader<S, D, R, C, T> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::backoff;
-use crate::logic::envelope;
+use crate::logic::envelope::{self, Entry};
 use crate::model::change::{Origin, RowChange, Spot, Unlogged};
 use crate::model::position::Gtid;
 use crate::model::schema::{Table, TableName};
@@ -28,8 +28,8 @@ use crate::ports::{CaptureSource, Clock, StreamStore};
 /// Failures in a row, none of which appended anything, after which capture gives up.
 const FAILURES_MAX: u32 = 10;
 
-/// The name and value of one entry's only field.
-pub type Encoded = Vec<(Vec<u8>, Vec<u8>)>;
+/// Entries, as the name and value of each one's only field.
+pub type Encoded = Vec<Entry>;
 
 /// How changes become entries. Arguments: the prefix, the table, the transaction, where the log has it, what changed, and
 /// now in milliseconds since 1970.
@@ -38,7 +38,7 @@ pub struct Encoder {
     /// A row change.
     pub change: fn(&str, &Table, &Gtid, &Origin, &RowChange, u64) -> Encoded,
     /// A change without row events.
-    pub unlogged: fn(&str, &TableName, &Gtid, &Origin, Spot, Unlogged, u64) -> (Vec<u8>, Vec<u8>),
+    pub unlogged: fn(&str, &TableName, &Gtid, &Origin, Spot, Unlogged, u64) -> Entry,
 }
 
 impl Encoder {

@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 
-use self::world::{Logged, PREFIX, Stream, World, encode, encode_unlogged, key, table, up_to};
+use self::source::{encode, encode_unlogged};
+use self::world::{Logged, PREFIX, Stream, World, key, table, up_to};
 use super::*;
 use crate::model::position::GtidSet;
 use crate::model::stream::{EntryId, Member, Position};

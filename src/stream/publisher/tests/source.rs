@@ -7,10 +7,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::super::Encoded;
 use super::world::{Logged, World, gtid, up_to};
 use crate::error::{Error, Result};
-use crate::model::change::{LogEvent, Origin, RowChange, SourceState, Spot, Transaction};
-use crate::model::position::GtidSet;
+use crate::model::change::{LogEvent, Origin, RowChange, SourceState, Spot, Transaction, Unlogged};
+use crate::model::position::{Gtid, GtidSet};
 use crate::model::schema::{Table, TableName};
 use crate::ports::{CaptureSource, ChangeLog};
 
@@ -112,4 +113,21 @@ impl Log {
             origin,
         }));
     }
+}
+
+/// Two entries per change, as when a key changes.
+pub fn encode(_: &str, _: &Table, gtid: &Gtid, _: &Origin, change: &RowChange, _: u64) -> Encoded {
+    [0, 1].map(|half| (b"k".to_vec(), format!("{}/{}/{half}", gtid.number, change.spot.row).into_bytes())).to_vec()
+}
+
+pub fn encode_unlogged(
+    _: &str,
+    _: &TableName,
+    gtid: &Gtid,
+    _: &Origin,
+    _: Spot,
+    what: Unlogged,
+    _: u64,
+) -> (Vec<u8>, Vec<u8>) {
+    (b"k".to_vec(), format!("{}/{what:?}", gtid.number).into_bytes())
 }

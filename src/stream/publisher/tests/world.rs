@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::super::Encoded;
 use crate::error::{Error, Result};
-use crate::model::change::{Origin, RowChange, Spot, Unlogged};
+use crate::model::change::Unlogged;
 use crate::model::position::{Gtid, GtidSet, GtidSource};
-use crate::model::schema::{Table, TableName};
+use crate::model::schema::TableName;
 use crate::model::stream::{EntryId, Epoch, Member, Meta, Position, RawEntry, stream_key};
 use crate::ports::{Append, Appended, Begin, Clock, ForeignLook, Groups, Look, StreamStore, Usage, group_name};
 
@@ -63,23 +62,6 @@ impl Logged {
         let unlogged = self.unlogged.iter().filter(|(table, _)| tables.contains(table));
         rows.chain(unlogged.map(|(table, what)| (key(table), format!("{}/{what:?}", self.number)))).collect()
     }
-}
-
-/// Two entries per change, as when a key changes.
-pub fn encode(_: &str, _: &Table, gtid: &Gtid, _: &Origin, change: &RowChange, _: u64) -> Encoded {
-    [0, 1].map(|half| (b"k".to_vec(), format!("{}/{}/{half}", gtid.number, change.spot.row).into_bytes())).to_vec()
-}
-
-pub fn encode_unlogged(
-    _: &str,
-    _: &TableName,
-    gtid: &Gtid,
-    _: &Origin,
-    _: Spot,
-    what: Unlogged,
-    _: u64,
-) -> (Vec<u8>, Vec<u8>) {
-    (b"k".to_vec(), format!("{}/{what:?}", gtid.number).into_bytes())
 }
 
 #[derive(Default)]
