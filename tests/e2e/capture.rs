@@ -66,6 +66,17 @@ async fn two_processes_do_what_one_does() {
         let finished = engine.stop(Duration::from_secs(20)).await;
         assert_eq!(finished.code, 0, "{}", finished.stderr);
     }
+
+    // A job that stands still keeps its place until it leaves; then capture need not wait for it.
+    let kept = || -> usize {
+        let fields: Vec<String> = Redis::shared().ask(&format!("HKEYS {prefix}.__meta"));
+        fields.iter().filter(|field| field.starts_with("build:")).count()
+    };
+    assert_eq!(kept(), 1);
+    let left = library.job.command("position leave").finish(LIMIT).await;
+    assert_eq!(left.code, 0, "{}", left.stderr);
+    assert!(left.stdout.contains("nothing is kept for it any more"), "{}", left.stdout);
+    assert_eq!(kept(), 0);
     library.scratch.remove().await;
     Redis::shared().remove(&prefix);
 }

@@ -1,10 +1,11 @@
 //! `rowfold position`: where a job's documents stand in the source's history, and putting them elsewhere by hand.
 //!
 //! Owns: the arguments of its commands. Does not own: showing (`show`), setting and skipping (`change`), taking over from
-//! a Debezium Server (`import`).
+//! a Debezium Server (`import`), leaving the streams (`leave`).
 
 mod change;
 mod import;
+mod leave;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,14 @@ pub(super) enum PositionCommand {
     Skip(SkipArgs),
     /// Take over the streams of another program that has stopped.
     Import(ImportArgs),
+    /// Keep nothing in Redis for a job that is not run any more. Run again, it catches up from the binlog.
+    Leave(LeaveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LeaveArgs {
+    /// The job file (YAML).
+    job: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +93,7 @@ pub(super) async fn run(command: &PositionCommand) -> Result<u8> {
         }
         PositionCommand::Skip(args) => change::run(&args.job, &change::Change::Skip(one(&args.gtid)?), args.yes).await,
         PositionCommand::Import(ImportArgs { from: Producer::Debezium, job }) => import::run(job).await,
+        PositionCommand::Leave(args) => leave::run(&args.job).await,
     }
 }
 
