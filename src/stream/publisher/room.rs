@@ -43,11 +43,11 @@ impl Room {
 }
 
 impl<T: StreamStore, S: CaptureSource, C: Clock> Session<'_, T, S, C> {
-    /// Waits until there is room; if Redis said that it is `full`, at least a little. Returns how the session ends, if it
-    /// does so first.
-    pub(super) async fn make_room(&mut self, full: bool, stop: &Shutdown) -> Result<Option<Ended>> {
+    /// Waits until there is room for so many bytes; if Redis said that it is `full`, at least a little. Returns how the
+    /// session ends, if it does so first.
+    pub(super) async fn make_room(&mut self, bytes: u64, full: bool, stop: &Shutdown) -> Result<Option<Ended>> {
         self.measure_if_due().await?;
-        let mut short = self.shortage(false);
+        let mut short = self.shortage(bytes, false);
         if short.is_none() && !full {
             return Ok(None);
         }
@@ -62,15 +62,19 @@ impl<T: StreamStore, S: CaptureSource, C: Clock> Session<'_, T, S, C> {
             }
             self.beat_if_due().await?;
             self.measure().await?;
-            short = self.shortage(true);
+            short = self.shortage(bytes, true);
             if short.is_none() {
                 return Ok(None);
             }
         }
     }
 
-    fn shortage(&self, waiting: bool) -> Option<Shortage> {
-        shortage(self.room.filled, self.owner.max_bytes, waiting)
+    fn shortage(&self, bytes: u64, waiting: bool) -> Option<Shortage> {
+        let mut filled = self.room.filled;
+        // An entry larger than the bound goes through all the same, when there is little else.
+        let counted = self.owner.max_bytes.map_or(bytes, |max| bytes.min(max / MEASURE_PARTS));
+        filled.appended_bytes = filled.appended_bytes.saturating_add(counted);
+        shortage(filled, self.owner.max_bytes, waiting)
     }
 
     fn tell_if_due(&mut self, short: Option<Shortage>) {

@@ -29,6 +29,8 @@ use crate::ports::{Append, Appended, CaptureSource, ChangeLog, Clock, StreamStor
 const ENTRIES_MAX: usize = 2_000;
 /// Bytes of entries in one MULTI, but for the last entry.
 const BYTES_MAX: u64 = 4 << 20;
+/// The same, as a part of what the streams may take: so that one MULTI does not go far beyond it.
+const BOUND_PARTS: u64 = 16;
 /// Events of the log that are taken at once, entries or not.
 const EVENTS_MAX: usize = 2_000;
 /// Transactions without entries move C this often.
@@ -188,7 +190,8 @@ impl<'a, T: StreamStore, S: CaptureSource, C: Clock> Session<'a, T, S, C> {
     }
 
     fn is_full(&self) -> bool {
-        self.batch.entries.len() >= ENTRIES_MAX || self.batch.bytes >= BYTES_MAX
+        let bytes_max = self.owner.max_bytes.map_or(BYTES_MAX, |max| BYTES_MAX.min(max / BOUND_PARTS));
+        self.batch.entries.len() >= ENTRIES_MAX || self.batch.bytes >= bytes_max
     }
 
     async fn take(&mut self, event: LogEvent, stop: &Shutdown) -> Result<Option<Ended>> {
@@ -260,7 +263,7 @@ impl<'a, T: StreamStore, S: CaptureSource, C: Clock> Session<'a, T, S, C> {
         let mut full = false;
         loop {
             if !append.entries.is_empty()
-                && let Some(ended) = self.make_room(full, stop).await?
+                && let Some(ended) = self.make_room(batch.bytes, full, stop).await?
             {
                 return Ok(Some(ended));
             }
