@@ -156,7 +156,7 @@ async fn the_streams_of_a_debezium_server_are_taken_over_once_it_is_quiet() {
     let _: String = redis.ask(&format!("XADD {db}.{db}.author * key {{}} value {{}}"));
     let finished = importing.finish(LIMIT).await;
     assert!(finished.code == 2 && finished.stderr.contains(&format!("{db}.{db}.author")), "{finished:?}");
-    assert_eq!(redis.ask::<bool>(&format!("EXISTS {db}.__meta")), false, "something was written");
+    assert!(!redis.ask::<bool>(&format!("EXISTS {db}.__meta")), "something was written");
 
     let said = done(&library, "import debezium", &[]).await;
     assert!(said.contains("remove `capture: debezium`"), "{said}");
