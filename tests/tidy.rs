@@ -124,6 +124,8 @@ fn only_the_edge_names_drivers() {
         let module = module_of(&file);
         let code = code(&text);
         for driver in DRIVERS {
+            // Our own module of that name is no driver.
+            let code = code.replace(&format!("edge::{driver}::"), "");
             if code.contains(&format!("{driver}::")) && module != "edge" {
                 wrong.push(format!("{file}: names {driver}"));
             }
