@@ -151,6 +151,13 @@ impl GtidSet {
         self.minus(&self.minus(other))
     }
 
+    /// The GTIDs that are in all of these sets; none without a set.
+    pub fn common<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sets = sets.into_iter();
+        let first = sets.next().cloned().unwrap_or_default();
+        sets.fold(first, |all, one| all.intersection(one))
+    }
+
     /// Every interval: source, first, last.
     pub fn ranges(&self) -> impl Iterator<Item = (&GtidSource, u64, u64)> {
         self.intervals.iter().flat_map(|(source, list)| list.iter().map(move |(first, last)| (source, *first, *last)))
@@ -297,6 +304,7 @@ mod tests {
             prop_assert_eq!(x.is_subset(&y), a.is_subset(&b));
             prop_assert_eq!(x.minus(&y), of(&a.difference(&b).copied().collect()));
             prop_assert_eq!(x.intersection(&y), of(&a.intersection(&b).copied().collect()));
+            prop_assert_eq!(GtidSet::common([&x, &y]), x.intersection(&y));
             let mut union = x.clone();
             union.extend(&y);
             prop_assert_eq!(&union, &of(&a.union(&b).copied().collect()));

@@ -28,9 +28,7 @@ where
     D: Send + Sync + 'static,
     R: Send + Sync + 'static,
 {
-    let mut sets = applied.iter().flatten();
-    let first = sets.next().cloned().unwrap_or_default();
-    let mut captured = sets.fold(first, |all, one| all.intersection(one));
+    let mut captured = GtidSet::common(applied.iter().flatten());
     let mut failures = 0;
     loop {
         let before = captured.count();

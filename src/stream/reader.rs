@@ -76,9 +76,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
         let members = present
             .map(|(at, one)| (at, (member_id(&streams.database, &one.build), streams.member(&context.plan, at))))
             .collect();
-        let mut sets = followed.iter().flatten().map(|one| &one.checkpoint.applied);
-        let first = sets.next().cloned().unwrap_or_default();
-        let covered = sets.fold(first, |all, one| all.intersection(one));
+        let covered = GtidSet::common(followed.iter().flatten().map(|one| &one.checkpoint.applied));
         let tables: BTreeSet<TableName> = context.plan.tables.iter().map(|table| table.name.clone()).collect();
         let tracker = Tracker::new(keys.clone(), tables, covered, lowest(followed).as_ref());
         let sink = Sink::new(context.clone(), producer, followed);
