@@ -19,8 +19,8 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Entries of each recording: of four tables, and of the stream that tells of definitions.
 const ENTRIES: usize = 53;
-const SHOP: &str = include_str!("../fixtures/shop.sql");
-const CHANGES: &str = include_str!("../fixtures/changes.sql");
+const SHOP: &str = include_str!("../../../mysql/fixtures/shop.sql");
+const CHANGES: &str = include_str!("../../../mysql/fixtures/changes.sql");
 const RECORDINGS: [(&str, &str); 3] = [
     ("compact", include_str!("../fixtures/compact-defaults.jsonl")),
     ("strings", include_str!("../fixtures/compact-string-modes.jsonl")),

@@ -1,4 +1,4 @@
-//! What a real Debezium Server 3.6 wrote about `fixtures/shop.sql` and `fixtures/changes.sql`, played again.
+//! What a real Debezium Server 3.6 wrote about `shop.sql` and `changes.sql` of `tests/mysql/fixtures`, played again.
 //! Owns: reading the recordings, and exchanging their GTIDs for those of a live server. Does not own: the SQL's effect.
 //!
 //! Each line is an entry as Redis gave it: stream, ID, fields. The schemas that one kind of recording repeats in every
