@@ -6,7 +6,7 @@
 #   redis      no persistence: to rowfold it is a buffer that may vanish
 #   postgres   what FerretDB keeps documents in; fsync and synchronous_commit stay on
 #   mongo      FerretDB, without authentication
-#   mariadb    only with --mariadb; flags as MySQL's
+#   mariadb    only with --mariadb; flags as MySQL's, and it compresses what is large in its binlog, so that both forms are read
 
 NATIVE_SERVERS=(mysql redis postgres mongo mariadb)
 
@@ -72,7 +72,7 @@ start_mariadb() {
   local -a flags
   mapfile -t flags < <(sql_flags mariadb)
   spawn mariadb "$LIB/in-root" "$MARIADB_ROOT" "$SERVICES" mariadbd --no-defaults "${flags[@]}" \
-    --server-id=2 --gtid-domain-id=0 --gtid-strict-mode=ON --binlog-format=ROW --innodb-log-file-size=512M
+    --server-id=2 --gtid-domain-id=0 --gtid-strict-mode=ON --binlog-format=ROW --innodb-log-file-size=512M --log-bin-compress=ON
 }
 
 start_redis() {

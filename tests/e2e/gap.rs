@@ -4,12 +4,14 @@
 //! Does not own: the stall itself (`harness::stall`).
 
 use crate::harness::engine::{Engine, Job};
-use crate::harness::servers::{Scratch, ask, execute, server_id};
+use crate::harness::private::{PrivateSql, Sql};
+use crate::harness::servers::{Scratch, ask, execute, mysql_at, server_id};
 use crate::harness::stall::{Listener, STALL, Stall};
 use crate::harness::world::REST;
 use crate::harness::{self, status};
 use crate::oracle::compare::Report;
 use crate::oracle::{self, compare};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -40,9 +42,10 @@ fn job_file(database: &str) -> String {
 
 /// Updates a row while commits hang. When this returns the row is visible; in between it was shown that its event could
 /// be read, and its row could not.
-async fn stalled_update(stall: &Stall, scratch: &Scratch, value: i32) {
-    let mut listener = Listener::connect().await;
-    let (mut conn, mut other) = (scratch.mysql().await, scratch.mysql().await);
+async fn stalled_update(stall: &Stall, url: &str, scratch: &Scratch, value: i32) {
+    let mut listener = Listener::connect_to(url, server_id()).await;
+    let connect = async || mysql_at(url, Some(&scratch.name)).await;
+    let (mut conn, mut other) = (connect().await, connect().await);
     stall.arm().await;
     let start = Instant::now();
     let update = format!("UPDATE part SET v = {value} WHERE id = 3");
@@ -66,18 +69,26 @@ async fn stalled_update(stall: &Stall, scratch: &Scratch, value: i32) {
     );
 }
 
-/// An engine that is live, and an update that reached it before the row could be seen; what the documents are after.
-async fn outcome(stall: &Stall, name: &str, plant: Option<&str>) -> Report {
-    let scratch = Scratch::create(name).await;
-    let mut conn = scratch.mysql().await;
+/// The tables of these tests, in a database of the scratch's name.
+async fn tables(url: &str, scratch: &Scratch) -> Conn {
+    execute(&mut mysql_at(url, None).await, &format!("CREATE DATABASE IF NOT EXISTS {}", scratch.name)).await;
+    let mut conn = mysql_at(url, Some(&scratch.name)).await;
     for statement in TABLES.split(';') {
         execute(&mut conn, statement).await;
     }
-    let job = Job::create(name, &job_file(&scratch.name));
+    conn
+}
+
+/// An engine that is live, and an update that reached it before the row could be seen; what the documents are after.
+async fn outcome(stall: &Stall, url: &str, name: &str, plant: Option<&str>) -> Report {
+    let scratch = Scratch::create(name).await;
+    let mut conn = tables(url, &scratch).await;
+    let mut job = Job::create(name, &job_file(&scratch.name));
+    job.mysql = url.to_owned();
     let call = job.command("run");
     let mut engine: Engine = plant.map_or(call, |plant| job.command("run").env("ROWFOLD_PLANT", plant)).start();
     status::wait_quiescent(&job, &mut engine, REST).await;
-    stalled_update(stall, &scratch, 333).await;
+    stalled_update(stall, url, &scratch, 333).await;
     status::wait_quiescent(&job, &mut engine, REST).await;
     let expected = oracle::expected(&mut conn, ORACLE).await;
     let report = compare::compare(&expected, &oracle::actual(&scratch.mongo, "heads").await);
@@ -89,10 +100,21 @@ async fn outcome(stall: &Stall, name: &str, plant: Option<&str>) -> Report {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fence_closes_the_visibility_gap_and_without_it_an_update_is_lost() {
     let _alone = harness::alone().await;
-    let stall = Stall::prepare().await;
-    let fenced = outcome(&stall, "fenced", None).await;
+    closes_the_gap(&harness::servers::mysql_url(), "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mariadb_the_fence_closes_the_gap_too() {
+    let _seat = harness::seat().await;
+    let Some(private) = PrivateSql::start(Sql::MariaDb) else { return };
+    closes_the_gap(&private.url, "_mariadb").await;
+}
+
+async fn closes_the_gap(url: &str, suffix: &str) {
+    let stall = Stall::on(url).await;
+    let fenced = outcome(&stall, url, &format!("fenced{suffix}"), None).await;
     assert!(fenced.is_equal(), "with the fence: {fenced}");
-    let unfenced = outcome(&stall, "unfenced", Some("no_fence")).await;
+    let unfenced = outcome(&stall, url, &format!("unfenced{suffix}"), Some("no_fence")).await;
     assert_eq!(
         (unfenced.different, unfenced.missing, unfenced.extra),
         (1, 0, 0),
@@ -108,12 +130,10 @@ async fn an_event_arrives_seconds_before_its_row() {
     let _alone = harness::alone().await;
     let stall = Stall::prepare().await;
     let scratch = Scratch::create("stall").await;
-    let mut conn = scratch.mysql().await;
-    for statement in TABLES.split(';') {
-        execute(&mut conn, statement).await;
-    }
-    stalled_update(&stall, &scratch, 301).await;
-    stalled_update(&stall, &scratch, 302).await;
+    let url = harness::servers::mysql_url();
+    tables(&url, &scratch).await;
+    stalled_update(&stall, &url, &scratch, 301).await;
+    stalled_update(&stall, &url, &scratch, 302).await;
     scratch.remove().await;
 }
 

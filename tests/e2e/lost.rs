@@ -6,7 +6,7 @@
 use crate::harness;
 use crate::harness::engine::Finished;
 use crate::harness::library::{self, AUTHORS, Library};
-use crate::harness::private::PrivateMysql;
+use crate::harness::private::{PrivateSql, Sql};
 use crate::harness::servers::{ask, execute, executed};
 use mysql_async::prelude::Queryable;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn refused(url: &str, library: &Library, code: i32, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_is_gone_is_noticed_before_a_document_is_touched() {
     let _seat = harness::seat().await;
-    let Some(private) = PrivateMysql::start() else { return };
+    let Some(private) = PrivateSql::start(Sql::MySql) else { return };
     purged(&private.url).await;
     another_server(&private.url).await;
     reset(&private.url).await;

@@ -17,7 +17,7 @@ use rowfold::model::schema::{Table, TableName};
 use rowfold::ports::{CaptureSource, ChangeLog};
 use serde_json::Value;
 
-use crate::private::PrivateMysql;
+use crate::private::{PrivateSql, Sql};
 
 const TABLES: [&str; 5] = ["customer", "product", "order", "order_line", "audit"];
 
@@ -157,7 +157,7 @@ fn first(entries: &Entries) -> Value {
 
 #[tokio::test]
 async fn entries_are_those_of_a_debezium_server() {
-    let Some(private) = PrivateMysql::start() else { return };
+    let Some(private) = PrivateSql::start(Sql::MySql) else { return };
     let mut conn = Conn::new(Opts::from_url(&private.url).expect("a url")).await.expect("a connection");
     run(&mut conn, include_str!("fixtures/shop.sql")).await;
     let settings = SourceSettings { url: private.url.clone().into(), server_id: 71_401, allow_unsafe_source: true };

@@ -75,7 +75,10 @@ impl Charsets {
             }
         }
         let mut charsets = Self::default();
-        let collations = "SELECT ID, COLLATION_NAME, CHARACTER_SET_NAME FROM information_schema.COLLATIONS";
+        // Since MariaDB 10.10 some collations have a number per character set, and none of their own.
+        let collations = "SELECT /*M!101000 ID, FULL_COLLATION_NAME, CHARACTER_SET_NAME \
+             FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY UNION ALL SELECT */ \
+             ID, COLLATION_NAME, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL";
         for row in ask(collations).await? {
             let set = text(&row, 2);
             if let Some(charset) = known.get(&set).cloned().or_else(|| Self::wide(&set)) {

@@ -29,6 +29,9 @@ pub(super) async fn open(
     match flavor {
         Flavor::MySql => request = request.with_gtid().with_gtid_set(sids(from)?),
         Flavor::MariaDb => {
+            if from.ranges().any(|(source, ..)| !matches!(source, GtidSource::Domain { .. })) {
+                return Err(Error::halt("the applied position is one of MySQL, and the source is MariaDB"));
+            }
             // Without capability 4 (MARIA_SLAVE_CAPABILITY_GTID) GTIDs do not come as such, and an XA PREPARE ends the log.
             let state = mariadb::connect_state(from);
             set += &format!(

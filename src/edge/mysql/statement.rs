@@ -93,7 +93,7 @@ pub(super) fn touched(effects: &[Effect], tables: &[TableUse], fold: bool) -> Ve
     said
 }
 
-/// One token. Comments are gone; what stands in a version comment (`/*!80000 ... */`) counts.
+/// One token. Comments are gone; what stands in a version comment (`/*!80000 ... */`, MariaDB's `/*M!100000 ... */`) counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     /// A word, unquoted.
@@ -109,7 +109,7 @@ enum Token {
 /// Reads a statement. `database` is the default one, `text` what stands in the event.
 pub(super) fn read(text: &str, database: &str) -> Statement {
     let tokens = tokens(text);
-    let tokens = Tokens { list: &tokens, database };
+    let tokens = Tokens { list: settings_apart(&tokens), database };
     match tokens.word(0).as_deref() {
         Some("BEGIN") => Statement::Begin,
         Some("COMMIT") => Statement::Commit,
@@ -119,6 +119,17 @@ pub(super) fn read(text: &str, database: &str) -> Statement {
         Some("CREATE") if tokens.ends_with(&["START", "TRANSACTION"]) => Statement::CreateWithRows(tokens.effects()),
         _ => Statement::Other(tokens.effects()),
     }
+}
+
+/// What follows `SET STATEMENT variable = value, ... FOR`, with which MariaDB and Percona Server set variables for one
+/// statement.
+fn settings_apart(tokens: &[Token]) -> &[Token] {
+    let is = |token: Option<&Token>, word: &str| matches!(token, Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
+    if !is(tokens.first(), "SET") || !is(tokens.get(1), "STATEMENT") {
+        return tokens;
+    }
+    let behind = tokens.iter().position(|token| is(Some(token), "FOR")).map_or(tokens.len(), |at| at + 1);
+    &tokens[behind..]
 }
 
 struct Tokens<'a> {
@@ -173,6 +184,11 @@ impl Tokens<'_> {
         Some((TableName::new(self.database, first), at + 1))
     }
 
+    /// The position behind MariaDB's `WAIT seconds` or `NOWAIT`, if one stands there.
+    fn wait(&self, at: usize) -> usize {
+        if self.is(at, "WAIT") { at + 2 } else { self.skip(at, &["NOWAIT"]) }
+    }
+
     /// Everything in a stretch of tokens that can be a table's name.
     fn names_in(&self, range: std::ops::Range<usize>) -> Vec<TableName> {
         let starts = range.filter(|at| *at == 0 || self.list.get(at - 1) != Some(&Token::Sign('.')));
@@ -224,7 +240,11 @@ impl Tokens<'_> {
             Some("CREATE") => {
                 let at = self.skip(1, &["OR", "REPLACE", "UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE"]);
                 match self.word(at).as_deref() {
-                    Some("TABLE") => one(self.skip(at + 1, &["IF", "NOT", "EXISTS"]), Unlogged::Definition),
+                    Some("TABLE") => {
+                        // MariaDB's OR REPLACE drops the table that was there.
+                        let what = if self.is(1, "OR") { Unlogged::Rows } else { Unlogged::Definition };
+                        one(self.skip(at + 1, &["IF", "NOT", "EXISTS"]), what)
+                    }
                     Some("INDEX") => self.find(at, &["ON"]).map_or(Vec::new(), |at| one(at + 1, Unlogged::Definition)),
                     _ => Vec::new(),
                 }
@@ -252,10 +272,10 @@ impl Tokens<'_> {
     /// none, or those of a table that is created later.
     fn renames(&self) -> Vec<TableName> {
         let mut found = Vec::new();
-        let mut at = 2;
+        let mut at = self.skip(2, &["IF", "EXISTS"]);
         while let Some((from, next)) = self.table(at) {
             found.push(from);
-            let Some((to, next)) = self.table(self.skip(next, &["TO"])) else { break };
+            let Some((to, next)) = self.table(self.skip(self.wait(next), &["TO"])) else { break };
             found.push(to);
             at = next + 1;
         }
@@ -276,7 +296,7 @@ fn tokens(text: &str) -> Vec<Token> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-        if let Some(comment) = rest.strip_prefix("/*!") {
+        if let Some(comment) = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!")) {
             // The version number, if any, is not a token of the statement.
             rest = comment.trim_start_matches(|c: char| c.is_ascii_digit());
         } else if let Some(comment) = rest.strip_prefix("/*") {

@@ -54,6 +54,31 @@ fn definitions_and_rows() {
 }
 
 #[test]
+fn what_only_mariadb_writes() {
+    use Unlogged::{Definition, Rows};
+    assert_effects("CREATE OR REPLACE TABLE a (id int)", &[("shop.a", Rows)]);
+    assert_effects("create or replace view a as select 1", &[]);
+    assert_effects(
+        "SET STATEMENT max_statement_time=5, sql_mode='FOR' FOR ALTER TABLE a ADD b INT",
+        &[("shop.a", Definition)],
+    );
+    assert_effects("set statement lock_wait_timeout=1 for truncate a", &[("shop.a", Rows)]);
+    assert_effects("ALTER IGNORE TABLE a ADD UNIQUE KEY (b)", &[("shop.a", Rows)]);
+    assert_effects("ALTER ONLINE TABLE IF EXISTS a WAIT 5 ADD b INT", &[("shop.a", Definition)]);
+    assert_effects("ALTER TABLE a CONVERT PARTITION p TO TABLE x.b", &[("shop.a", Rows), ("x.b", Rows)]);
+    assert_effects(
+        "ALTER TABLE a CONVERT TABLE b TO PARTITION p VALUES LESS THAN (5)",
+        &[("shop.a", Rows), ("shop.b", Rows)],
+    );
+    assert_effects(
+        "RENAME TABLE IF EXISTS a NOWAIT TO b, c WAIT 2 TO d",
+        &[("shop.a", Rows), ("shop.b", Rows), ("shop.c", Rows), ("shop.d", Rows)],
+    );
+    assert_effects("/*M!100400 TRUNCATE a */", &[("shop.a", Rows)]);
+    assert_eq!(read("SET STATEMENT a=1 FOR COMMIT", ""), Statement::Commit);
+}
+
+#[test]
 fn altered_columns() {
     let altered = |clauses: &str| match read(&format!("ALTER TABLE `x`.a {clauses}"), "shop") {
         Statement::Other(effects) => {
@@ -74,6 +99,8 @@ fn altered_columns() {
         ("CHANGE b c INT, CHANGE COLUMN d e INT, RENAME COLUMN f TO g, RENAME KEY h TO i", "b c d e f g"),
         ("ALTER COLUMN b SET DEFAULT 1, ALTER c DROP DEFAULT, ALTER INDEX d INVISIBLE, ALTER CHECK e ENFORCED", "b c"),
         ("CONVERT TO CHARACTER SET latin1", " texts"),
+        ("CONVERT PARTITION p TO TABLE b", ""),
+        ("NOWAIT ADD b INT", "b"),
         ("ENGINE=InnoDB DEFAULT CHARACTER SET latin1, COMMENT='drop b', ORDER BY c, d", ""),
     ] {
         assert_eq!(altered(clauses), expected, "{clauses}");

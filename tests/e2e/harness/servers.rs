@@ -78,9 +78,29 @@ pub async fn ask<T: mysql_async::prelude::FromValue + Send + Sync + 'static>(con
     }
 }
 
+/// Whether the server is MariaDB and not MySQL.
+pub async fn is_mariadb(conn: &mut Conn) -> bool {
+    ask::<u8>(conn, "SELECT VERSION() LIKE '%MariaDB%'").await == 1
+}
+
 /// Everything that the server has made visible so far.
 pub async fn executed(conn: &mut Conn) -> String {
-    ask::<String>(conn, "SELECT @@GLOBAL.gtid_executed").await.replace('\n', "")
+    ask::<String>(conn, "SELECT /*!80000 @@GLOBAL.gtid_executed *//*M!100000 @@GLOBAL.gtid_binlog_state */")
+        .await
+        .replace('\n', "")
+}
+
+/// Whether a set of GTIDs contains another one, by MySQL's word or by the numbers in a position of MariaDB.
+pub async fn contains(conn: &mut Conn, all: &str, part: &str) -> bool {
+    let last = |gtid: &str| -> Option<(String, u64)> {
+        let (source, number) = gtid.trim().rsplit_once('-')?;
+        (source.matches('-').count() == 1).then_some((source.to_owned(), number.parse().ok()?))
+    };
+    let Some(wanted) = part.split(',').map(last).collect::<Option<Vec<_>>>() else {
+        return ask::<u8>(conn, &format!("SELECT GTID_SUBSET('{part}', '{all}')")).await == 1;
+    };
+    let known: HashMap<String, u64> = all.split(',').filter_map(last).collect();
+    wanted.iter().all(|(source, number)| known.get(source).is_some_and(|last| last >= number))
 }
 
 pub async fn mongo() -> Client {

@@ -2,7 +2,7 @@
 //! Owns: the semi-sync settings of the server while it lives, and putting them back. Does not own: who may use it when
 //! (`harness::alone`).
 
-use super::servers::{ask, execute, mysql, server_id, url};
+use super::servers::{ask, execute, is_mariadb, mysql_at, mysql_url, server_id};
 use futures_util::StreamExt;
 use mysql_async::binlog::events::EventData;
 use mysql_async::binlog::row::BinlogRow;
@@ -19,51 +19,65 @@ const LOCK: &str = "rf_e2e_stall";
 pub struct Stall {
     /// Keeps other runs of these tests away from the settings.
     _lock: Conn,
+    url: String,
+    /// What the settings begin with, and what a replica is called in them.
+    names: (&'static str, &'static str),
     installed: bool,
 }
 
 impl Stall {
+    /// On the server that all tests share.
     pub async fn prepare() -> Stall {
-        let mut conn = mysql(None).await;
+        Stall::on(&mysql_url()).await
+    }
+
+    pub async fn on(url: &str) -> Stall {
+        let mut conn = mysql_at(url, None).await;
+        if is_mariadb(&mut conn).await {
+            // Always there, under older names.
+            let names = ("rpl_semi_sync_master", "slave");
+            return Stall { _lock: conn, url: url.to_owned(), names, installed: false };
+        }
         assert_eq!(ask::<u8>(&mut conn, &format!("SELECT GET_LOCK('{LOCK}', 120)")).await, 1, "another run is at it");
         let known = "SELECT COUNT(*) FROM information_schema.plugins WHERE plugin_name = 'rpl_semi_sync_source'";
         let installed = ask::<u8>(&mut conn, known).await == 0;
         if installed {
             execute(&mut conn, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'").await;
         }
-        Stall { _lock: conn, installed }
+        Stall { _lock: conn, url: url.to_owned(), names: ("rpl_semi_sync_source", "replica"), installed }
+    }
+
+    /// A statement for a setting.
+    fn set(&self, name: &str, value: &str) -> String {
+        let (prefix, replica) = self.names;
+        format!("SET GLOBAL {prefix}_{} = {value}", name.replace("replica", replica))
     }
 
     /// The next commit hangs. It has to be said again for each: the time-out switches semi-sync off.
     pub async fn arm(&self) {
-        let mut conn = mysql(None).await;
-        let timeout = STALL.as_millis();
-        execute(&mut conn, "SET GLOBAL rpl_semi_sync_source_enabled = 0").await;
-        for (name, value) in [
-            ("wait_point", "AFTER_SYNC".to_owned()),
-            ("wait_for_replica_count", "1".to_owned()),
-            ("wait_no_replica", "1".to_owned()),
-            ("timeout", timeout.to_string()),
-            ("enabled", "1".to_owned()),
-        ] {
-            execute(&mut conn, &format!("SET GLOBAL rpl_semi_sync_source_{name} = {value}")).await;
+        let mut conn = mysql_at(&self.url, None).await;
+        let timeout = STALL.as_millis().to_string();
+        execute(&mut conn, &self.set("enabled", "0")).await;
+        let wanted = [("wait_point", "AFTER_SYNC"), ("wait_no_replica", "1"), ("timeout", &timeout), ("enabled", "1")];
+        for (name, value) in wanted {
+            execute(&mut conn, &self.set(name, value)).await;
         }
     }
 
     pub async fn disarm(&self) {
-        execute(&mut mysql(None).await, "SET GLOBAL rpl_semi_sync_source_enabled = 0").await;
+        execute(&mut mysql_at(&self.url, None).await, &self.set("enabled", "0")).await;
     }
 }
 
 impl Drop for Stall {
     /// Also after a failed assertion: every other test relies on a server without this.
     fn drop(&mut self) {
-        let installed = self.installed;
+        let (installed, url, off) = (self.installed, self.url.clone(), self.set("enabled", "0"));
         let restored = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let mut conn = mysql(None).await;
-                execute(&mut conn, "SET GLOBAL rpl_semi_sync_source_enabled = 0").await;
+                let mut conn = mysql_at(&url, None).await;
+                execute(&mut conn, &off).await;
                 if installed {
                     execute(&mut conn, "UNINSTALL PLUGIN rpl_semi_sync_source").await;
                 }
@@ -71,10 +85,7 @@ impl Drop for Stall {
         })
         .join();
         if restored.is_err() {
-            eprintln!(
-                "semi-sync could not be switched off at {}",
-                url("ROWFOLD_MYSQL_URL").rsplit('@').next().unwrap_or("")
-            );
+            eprintln!("semi-sync could not be switched off at {}", self.url.rsplit('@').next().unwrap_or(""));
         }
     }
 }
@@ -92,9 +103,13 @@ impl Listener {
 
     /// Under a server id of one's choice.
     pub async fn connect_as(server_id: u32) -> Listener {
-        let mut conn = mysql(None).await;
-        let row: mysql_async::Row =
-            conn.query_first("SHOW BINARY LOG STATUS").await.expect("may be asked").expect("the binlog is on");
+        Self::connect_to(&mysql_url(), server_id).await
+    }
+
+    pub async fn connect_to(url: &str, server_id: u32) -> Listener {
+        let mut conn = mysql_at(url, None).await;
+        let status = if is_mariadb(&mut conn).await { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" };
+        let row: mysql_async::Row = conn.query_first(status).await.expect("may be asked").expect("the binlog is on");
         let (file, position): (String, u64) = (row.get(0).expect("a file"), row.get(1).expect("a position"));
         let request = BinlogStreamRequest::new(server_id).with_filename(file.as_bytes()).with_pos(position);
         Listener { stream: conn.get_binlog_stream(request).await.expect("the binlog can be read") }

@@ -115,8 +115,7 @@ pub async fn wait_applied(job: &Job, engine: &mut Engine, limit: Duration) -> St
         let status = wait_live(job, engine, left).await;
         let mut behind = Vec::new();
         for p in &status.projections {
-            let sql = format!("SELECT GTID_SUBSET('{goal}', '{}')", p.applied);
-            if servers::ask::<u8>(&mut conn, &sql).await == 0 {
+            if !servers::contains(&mut conn, &p.applied, &goal).await {
                 behind.push(p);
             }
         }

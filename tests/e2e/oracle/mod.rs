@@ -5,6 +5,7 @@ pub mod canon;
 pub mod compare;
 pub mod sql;
 
+use crate::harness::servers;
 use crate::schema::{Projection, Schema};
 use bson::{Bson, Document, doc};
 use compare::{Documents, Report};
@@ -15,6 +16,7 @@ use mysql_async::prelude::Queryable;
 
 /// The documents that should be there, as the connection sees the source now.
 pub async fn expected(conn: &mut Conn, query: &str) -> Documents {
+    let query = &sql::for_server(query, servers::is_mariadb(conn).await);
     let rows: Vec<(String, String)> = match conn.query(query).await {
         Ok(rows) => rows,
         Err(e) => panic!("{e}\nin the oracle's query:\n{query}"),

@@ -11,6 +11,15 @@ pub const ID_COLUMNS_ARE_FIELDS: bool = true;
 /// Arrays are put together by GROUP_CONCAT, the one aggregate with an order; it must not cut them off.
 pub const SESSION: &str = "SET SESSION group_concat_max_len = 33554432, SESSION time_zone = '+00:00'";
 
+/// A query in the dialect of the server that is asked. What these queries need of it differs in one thing: MariaDB has no
+/// CAST for JSON.
+pub fn for_server(query: &str, mariadb: bool) -> String {
+    if !mariadb {
+        return query.to_owned();
+    }
+    query.replace("CAST(CONCAT('[',", "JSON_COMPACT(CONCAT('[',").replace("']') AS JSON)", "']'))")
+}
+
 /// A value as text that carries its BSON type; NULL stays NULL.
 pub fn leaf(ty: &Ty, x: &str) -> String {
     match ty {

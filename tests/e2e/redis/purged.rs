@@ -5,7 +5,7 @@ use super::rig::{Runs, section, start_over};
 use crate::harness;
 use crate::harness::library::{AUTHORS, Library};
 use crate::harness::mortal::{Keeps, MortalRedis};
-use crate::harness::private::PrivateMysql;
+use crate::harness::private::{PrivateSql, Sql};
 use crate::harness::servers::{ask, execute, executed};
 use mysql_async::prelude::Queryable;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_cannot_be_filled_again_stop_the_job() {
     let _seat = harness::seat().await;
-    let Some(mysql) = PrivateMysql::start() else { return };
+    let Some(mysql) = PrivateSql::start(Sql::MySql) else { return };
     let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     for (runs, name) in [(Runs::Whole, "rpurgedrun"), (Runs::Halves, "rpurgedhalves")] {
         let mut library = Library::create_over(name, &mysql.url, section(&redis, name, "64MiB")).await;

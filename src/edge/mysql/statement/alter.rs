@@ -38,13 +38,23 @@ impl Tokens<'_> {
         let Some((table, rest)) = self.table(self.skip(at + 1, &["IF", "EXISTS"])) else {
             return Vec::new();
         };
+        let rest = self.wait(rest);
         let mut found = Vec::new();
-        let mut what = Unlogged::Definition;
+        // MariaDB's IGNORE removes rows that a new unique key does not allow.
+        let ignores = (1..at).any(|at| self.is(at, "IGNORE"));
+        let mut what = if ignores { Unlogged::Rows } else { Unlogged::Definition };
         for at in rest..self.list.len() {
             let follows = |word: &str| self.is(at + 1, word);
             match self.word(at).as_deref() {
                 Some("DROP" | "TRUNCATE" | "COALESCE" | "EXCHANGE") if follows("PARTITION") => what = Unlogged::Rows,
                 Some("DISCARD" | "IMPORT") if follows("TABLESPACE") || follows("PARTITION") => what = Unlogged::Rows,
+                // MariaDB: a partition becomes a table, or the other way round.
+                Some("CONVERT") if follows("PARTITION") || follows("TABLE") => {
+                    what = Unlogged::Rows;
+                    let other = if follows("TABLE") { Some(at + 1) } else { self.find(at, &["TABLE"]) };
+                    let other = other.and_then(|table| self.table(table + 1));
+                    found.extend(other.map(|(table, _)| Effect::on(table, Unlogged::Rows)));
+                }
                 Some("WITH") if follows("TABLE") => {
                     found.extend(self.table(at + 2).map(|(table, _)| Effect::on(table, Unlogged::Rows)));
                 }
@@ -100,7 +110,7 @@ impl Tokens<'_> {
                 let names = [column, self.skip(column + 1, &["TO"])];
                 altered.columns.extend(names.iter().filter_map(|at| self.name(*at)).map(str::to_string));
             }
-            Some("CONVERT") => altered.texts = true,
+            Some("CONVERT") if !self.is(at + 1, "PARTITION") && !self.is(at + 1, "TABLE") => altered.texts = true,
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use super::rig::{Running, Runs, start_over};
 use crate::harness;
 use crate::harness::engine::Job;
 use crate::harness::mortal::{Keeps, MortalRedis};
-use crate::harness::private::PrivateMysql;
+use crate::harness::private::{PrivateSql, Sql};
 use crate::harness::servers::{self, ask, execute, executed, server_id};
 use crate::oracle::{self, compare};
 use mongodb::Database;
@@ -67,7 +67,7 @@ struct Shop {
 
 impl Shop {
     /// The rows are there, the Debezium Server has copied them, nothing has changed since.
-    async fn open(mysql: &PrivateMysql, redis: &MortalRedis, name: &str, recorded: &str) -> Shop {
+    async fn open(mysql: &PrivateSql, redis: &MortalRedis, name: &str, recorded: &str) -> Shop {
         let mut conn = servers::mysql_at(&mysql.url, None).await;
         for sql in statements(SHOP) {
             execute(&mut conn, &sql).await;
@@ -160,7 +160,7 @@ async fn lengths(redis: &MortalRedis, shop: &Shop) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_debezium_server_writes_becomes_right_documents() {
     let _seat = harness::seat().await;
-    let Some(mysql) = PrivateMysql::start() else { return };
+    let Some(mysql) = PrivateSql::start(Sql::MySql) else { return };
     let Some(redis) = MortalRedis::start(Keeps::Nothing).await else { return };
     for (name, recorded) in RECORDINGS {
         followed(&mysql, &redis, name, recorded).await;
@@ -170,7 +170,7 @@ async fn what_a_debezium_server_writes_becomes_right_documents() {
     without_a_stream(&mysql, &redis).await;
 }
 
-async fn followed(mysql: &PrivateMysql, redis: &MortalRedis, name: &str, recorded: &str) {
+async fn followed(mysql: &PrivateSql, redis: &MortalRedis, name: &str, recorded: &str) {
     let mut shop = Shop::open(mysql, redis, name, recorded).await;
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
@@ -209,7 +209,7 @@ async fn followed(mysql: &PrivateMysql, redis: &MortalRedis, name: &str, recorde
 }
 
 /// The Debezium Server copies everything again, which it does when it has lost its place.
-async fn copied_again(mysql: &PrivateMysql, redis: &MortalRedis) {
+async fn copied_again(mysql: &PrivateSql, redis: &MortalRedis) {
     let mut shop = Shop::open(mysql, redis, "again", RECORDINGS[0].1).await;
     let mut running = Runs::Whole.start(&shop.job);
     running.wait_quiescent(&shop.job).await;
@@ -233,7 +233,7 @@ async fn copied_again(mysql: &PrivateMysql, redis: &MortalRedis) {
 }
 
 /// A table of which the Debezium Server has never told: maybe it has no changes, maybe it is not asked to tell.
-async fn without_a_stream(mysql: &PrivateMysql, redis: &MortalRedis) {
+async fn without_a_stream(mysql: &PrivateSql, redis: &MortalRedis) {
     let mut shop = Shop::open(mysql, redis, "without", RECORDINGS[0].1).await;
     assert_eq!(redis.ask::<u64>(&["DEL", "cdc.shop.product"]).await, 1);
     let mut running = Runs::Whole.start(&shop.job);
