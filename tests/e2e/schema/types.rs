@@ -17,7 +17,8 @@ pub enum Collation {
 impl Collation {
     pub fn name(self) -> &'static str {
         match self {
-            Collation::AiCi => "utf8mb4_0900_ai_ci",
+            // Each server takes its own of the two comments.
+            Collation::AiCi => "/*!80000 utf8mb4_0900_ai_ci *//*M!100000 utf8mb4_uca1400_nopad_ai_ci */",
             Collation::PadCi => "utf8mb4_general_ci",
             Collation::Bin => "utf8mb4_bin",
         }
