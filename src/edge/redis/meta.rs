@@ -3,7 +3,7 @@
 //! Owns: the form of the record. Does not own: its meaning (`model::stream::Meta`), who writes what when (`session`,
 //! `members`).
 
-use crate::model::position::{Gtid, GtidSet};
+use crate::model::position::GtidSet;
 use crate::model::stream::{Epoch, Meta};
 
 pub(super) const GENERATION: &str = "generation";
@@ -71,7 +71,7 @@ pub(super) fn parse(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Meta, String> {
                     meta.epochs.insert(number, epoch);
                 }),
                 "captured" => of.parse::<u64>().ok().zip(text.parse().ok()).map(|found| captured.push(found)),
-                "open" => of.parse::<u64>().ok().zip(gtid(&text)).map(|found| open.push(found)),
+                "open" => of.parse::<u64>().ok().zip(text.parse().ok()).map(|found| open.push(found)),
                 "build" => serde_json::from_str(&text).ok().map(|member| {
                     meta.members.insert(of.to_string(), member);
                 }),
@@ -121,17 +121,10 @@ fn stored(text: &str) -> Option<Epoch> {
     Some(Epoch { captured: from.clone(), from, tables, base, open: None })
 }
 
-/// One GTID: a set of one.
-fn gtid(text: &str) -> Option<Gtid> {
-    let set: GtidSet = text.parse().ok()?;
-    let mut ranges = set.ranges();
-    let (source, first, last) = ranges.next()?;
-    (first == last && ranges.next().is_none()).then(|| Gtid { source: source.clone(), number: first })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::position::Gtid;
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
         pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
@@ -150,6 +143,9 @@ mod tests {
         assert_eq!(meta.epochs[&3].captured.to_string(), captured);
         assert_eq!(meta.epochs[&3].open.as_ref().map(Gtid::to_string), Some(open));
         assert_eq!(meta.epochs.len(), 1);
+        // One transaction of MariaDB is written like a position of it.
+        let meta = parse(fields(&[("epoch:3", &record), ("open:3", "0-2-8")])).expect("a record");
+        assert_eq!(meta.epochs[&3].open.as_ref().map(|open| open.number), Some(8));
     }
 
     #[test]

@@ -72,9 +72,9 @@ pub fn orders(db: &str) -> String {
 /// `omit_nulls` holds for the columns of the product.
 pub fn products(db: &str) -> String {
     // The two shapes of `attributes` that the test writes.
-    let attributes = "CASE JSON_TYPE(p.attributes) WHEN 'ARRAY' THEN JSON_ARRAY(CONCAT('s:', p.attributes->>'$[0]'), \
-         CONCAT('f64:', p.attributes->>'$[1]')) ELSE JSON_OBJECT('grams', CONCAT('int:', p.attributes->>'$.grams'), 'grip', \
-         JSON_OBJECT('colour', CONCAT('s:', p.attributes->>'$.grip.colour'))) END";
+    let attributes = "CASE JSON_TYPE(p.attributes) WHEN 'ARRAY' THEN JSON_ARRAY(CONCAT('s:', JSON_UNQUOTE(JSON_EXTRACT(p.attributes, '$[0]'))), \
+         CONCAT('f64:', JSON_UNQUOTE(JSON_EXTRACT(p.attributes, '$[1]')))) ELSE JSON_OBJECT('grams', CONCAT('int:', JSON_UNQUOTE(JSON_EXTRACT(p.attributes, '$.grams'))), 'grip', \
+         JSON_OBJECT('colour', CONCAT('s:', JSON_UNQUOTE(JSON_EXTRACT(p.attributes, '$.grip.colour'))))) END";
     format!(
         "SELECT CAST(JSON_ARRAY(CONCAT('s:', p.sku)) AS CHAR), CAST(JSON_MERGE_PRESERVE(JSON_OBJECT('sku', CONCAT('s:', \
          p.sku), 'title', CONCAT('s:', p.title), 'price', CONCAT('d128:', p.price), 'category', {}), \
