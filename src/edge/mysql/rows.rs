@@ -18,6 +18,7 @@ use mysql_async::{Conn, Statement, Value as Wire};
 use super::failure::Doing;
 use super::server::{READ_LIMIT, STATEMENT_LIMIT, Session};
 use crate::error::{Error, Kind, Result};
+use crate::model::address::uuid_bytes;
 use crate::model::row::{DECIMAL128_DIGITS_MAX, arrow_type};
 use crate::model::schema::ColumnKind;
 use crate::model::time::Civil;
@@ -88,6 +89,7 @@ async fn fetch(
 ) -> Result<Selected> {
     let connection = conn.id();
     let mut filler = Filler::new(kinds);
+    let name = |at: usize| statement.columns().get(at).map(|column| column.name_str().into_owned()).unwrap_or_default();
     let mut bytes = 0;
     let mut bad: Option<Error> = None;
     let mut stopped = false;
@@ -104,7 +106,7 @@ async fn fetch(
         let values = row.unwrap_raw();
         bytes += values.iter().map(wire_bytes).sum::<usize>();
         if bad.is_none() && bytes <= bytes_max {
-            bad = filler.push(values, what).err();
+            bad = filler.push(values, what, &name).err();
         } else if bytes > bytes_max.saturating_mul(DRAIN_FACTOR) && !stopped {
             stopped = true;
             let kill = format!("KILL QUERY {connection}");
@@ -142,6 +144,7 @@ enum Column {
     Time(Int64Builder),
     Text(StringBuilder),
     Binary(BinaryBuilder),
+    Uuid(BinaryBuilder),
 }
 
 struct Filler {
@@ -163,13 +166,14 @@ impl Filler {
         Self { columns: kinds.iter().map(Column::new).collect(), kinds: kinds.to_vec(), rows: 0 }
     }
 
-    fn push(&mut self, values: Vec<Option<Wire>>, what: &str) -> Result<()> {
+    /// `name` tells what the statement calls a column: a table's column by its name, an expression by its text.
+    fn push(&mut self, values: Vec<Option<Wire>>, what: &str, name: &dyn Fn(usize) -> String) -> Result<()> {
         for (at, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
             column.push(value.unwrap_or(Wire::NULL)).map_err(|refusal| match refusal {
-                Refusal::Value(reason) => Error::park(format!("{what}: column {} holds {reason}", at + 1)),
+                Refusal::Value(reason) => Error::park(format!("{what}: column `{}` holds {reason}", name(at))),
                 Refusal::Type => {
                     let kind = &self.kinds[at];
-                    Error::halt(format!("{what}: column {} is not {kind:?} any more; run check", at + 1))
+                    Error::halt(format!("{what}: column `{}` is not {kind:?} any more; run check", name(at)))
                 }
             })?;
         }
@@ -206,12 +210,17 @@ impl Column {
                 Self::Civil(Int64Builder::new())
             }
             ColumnKind::Time { .. } => Self::Time(Int64Builder::new()),
-            ColumnKind::FixedBinary { .. } | ColumnKind::Binary => Self::Binary(BinaryBuilder::new()),
+            ColumnKind::FixedBinary { .. } | ColumnKind::Binary | ColumnKind::Geometry | ColumnKind::Vector => {
+                Self::Binary(BinaryBuilder::new())
+            }
+            ColumnKind::Uuid => Self::Uuid(BinaryBuilder::new()),
             ColumnKind::Decimal { .. }
             | ColumnKind::Text
             | ColumnKind::Enum(_)
             | ColumnKind::Set(_)
             | ColumnKind::Json
+            | ColumnKind::Inet4
+            | ColumnKind::Inet6
             | ColumnKind::Other(_) => Self::Text(StringBuilder::new()),
         }
     }
@@ -248,6 +257,10 @@ impl Column {
                 column.append_value(text);
             }
             (Self::Binary(column), Wire::Bytes(bytes)) => column.append_value(bytes),
+            (Self::Uuid(column), Wire::Bytes(text)) => {
+                let bytes = std::str::from_utf8(&text).ok().and_then(uuid_bytes);
+                column.append_value(bytes.ok_or(Refusal::Type)?);
+            }
             _ => return Err(Refusal::Type),
         }
         Ok(())
@@ -261,7 +274,7 @@ impl Column {
             Self::Float(column) => column.append_null(),
             Self::Double(column) => column.append_null(),
             Self::Text(column) => column.append_null(),
-            Self::Binary(column) => column.append_null(),
+            Self::Binary(column) | Self::Uuid(column) => column.append_null(),
         }
     }
 
@@ -273,7 +286,7 @@ impl Column {
             Self::Float(mut column) => Arc::new(column.finish()),
             Self::Double(mut column) => Arc::new(column.finish()),
             Self::Text(mut column) => Arc::new(column.finish()),
-            Self::Binary(mut column) => Arc::new(column.finish()),
+            Self::Binary(mut column) | Self::Uuid(mut column) => Arc::new(column.finish()),
         }
     }
 }
