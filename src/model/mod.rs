@@ -11,3 +11,4 @@ pub mod schema;
 pub mod stream;
 pub mod time;
 pub mod value;
+pub mod zone;
