@@ -12,4 +12,5 @@ mod log;
 mod private;
 mod reads;
 mod support;
+mod values;
 mod whole;

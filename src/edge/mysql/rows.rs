@@ -16,7 +16,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Statement, Value as Wire};
 
 use super::failure::Doing;
-use super::server::{READ_LIMIT, STATEMENT_LIMIT, Session};
+use super::server::{MySqlServer, READ_LIMIT, STATEMENT_LIMIT, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::address::uuid_bytes;
 use crate::model::row::{DECIMAL128_DIGITS_MAX, arrow_type};
@@ -32,6 +32,19 @@ const DRAIN_FACTOR: usize = 8;
 /// An empty batch of columns of these kinds.
 pub(super) fn empty(kinds: &[ColumnKind]) -> Result<RecordBatch> {
     Filler::new(kinds).finish()
+}
+
+impl MySqlServer {
+    /// Every row of a statement, outside of any snapshot.
+    pub async fn rows(&self, what: &str, sql: &str, kinds: &[ColumnKind]) -> Result<RecordBatch> {
+        let mut session = self.session().await?;
+        let selected = select(&mut session, what, sql, kinds, BYTES_MAX).await?;
+        session.give_back();
+        match selected {
+            Selected::Rows(batch) => Ok(batch),
+            Selected::TooLarge => Err(Error::halt(format!("{what}: the rows take more than {BYTES_MAX} bytes"))),
+        }
+    }
 }
 
 /// Runs `sql` and reads all of its rows, unless they exceed `bytes_max`. `what` is `reading rows of shop.order`. The
@@ -336,6 +349,20 @@ mod tests {
         assert_eq!(decimal_digits(b"0.501", 2), None);
         assert_eq!(decimal_digits(b"99999999999999999999999999999999999", 0), None);
         assert_eq!(decimal_digits(b"", 2), Some(0));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_names_its_column() {
+        let names = ["id", "note"];
+        let mut filler = Filler::new(&[ColumnKind::Year, ColumnKind::Text]);
+        let mut push = |values| {
+            let error = filler.push(values, "reading rows of shop.order", &|at| names[at].into()).expect_err("refused");
+            (error.kind(), error.chain())
+        };
+        let text = "reading rows of shop.order: column `note` holds broken text (not UTF-8)".to_string();
+        assert_eq!(push(vec![Some(Wire::Int(1)), Some(Wire::Bytes(vec![0xff]))]), (Kind::Park, text));
+        let retyped = "reading rows of shop.order: column `id` is not Year any more; run check".to_string();
+        assert_eq!(push(vec![Some(Wire::Float(1.0)), None]), (Kind::Halt, retyped));
     }
 
     #[test]

@@ -85,8 +85,8 @@ impl MySqlServer {
             "reading indexes",
             format!(
                 "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, SEQ_IN_INDEX \
-                 FROM information_schema.STATISTICS WHERE {wanted} AND INDEX_TYPE IN ('BTREE', 'HASH') \
-                 AND IS_VISIBLE = 'YES' ORDER BY 1, 2, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
+                 FROM information_schema.STATISTICS WHERE {wanted} AND INDEX_TYPE IN ('BTREE' /*!80000 , 'HASH' */) \
+                 /*!80000 AND IS_VISIBLE = 'YES' */ /*M!100600 AND IGNORED = 'NO' */ ORDER BY 1, 2, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
             ),
         )
         .await?;

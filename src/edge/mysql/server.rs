@@ -30,7 +30,8 @@ const IDLE_MAX: usize = 32;
 /// An UPDATE's event carries both images of a row, so it can be larger than what the server lets a client send.
 const PACKET_MAX: usize = 1 << 30;
 
-/// The statement that makes a session's results depend on the data only, not on the server's defaults.
+/// The statement that makes a session's results depend on the data only, not on the server's defaults. MariaDB passes over
+/// `/*!80000 */`.
 ///
 /// - `ALLOW_INVALID_DATES`: without it a comparison with a stored 2024-02-30 silently matches nothing;
 /// - `sql_select_limit`: a global limit would cut results silently;
@@ -40,10 +41,10 @@ const PACKET_MAX: usize = 1 << 30;
 /// - `sort_buffer_size`: with the usual 256 KiB a sort of rows with long JSON or TEXT fails (error 1038); taken as needed;
 /// - `information_schema_stats_expiry=0`: row estimates are else a day old.
 const SESSION: &str = "SET NAMES utf8mb4, sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00', \
-     sql_select_limit=18446744073709551615, sql_big_selects=1, transaction_isolation='REPEATABLE-READ', \
-     range_optimizer_max_mem_size=0, max_execution_time=300000, lock_wait_timeout=60, net_write_timeout=600, \
-     information_schema_stats_expiry=0, group_concat_max_len=4294967295, optimizer_switch='derived_merge=on', \
-     sort_buffer_size=33554432";
+     sql_select_limit=18446744073709551615, sql_big_selects=1, lock_wait_timeout=60, net_write_timeout=600, \
+     group_concat_max_len=4294967295, optimizer_switch='derived_merge=on', sort_buffer_size=33554432 \
+     /*!80000 , transaction_isolation='REPEATABLE-READ', range_optimizer_max_mem_size=0, max_execution_time=300000, \
+     information_schema_stats_expiry=0 */";
 
 /// A MySQL server, with the connections to it that wait for use. Cheap to clone.
 #[derive(Clone)]

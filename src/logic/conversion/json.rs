@@ -17,7 +17,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::numbers::{significant, write_u64};
+use super::numbers::{shortest, significant, write_u64};
 use crate::model::document::{BsonWriter, DECIMAL128_EXPONENTS, array_index};
 use crate::model::row::DECIMAL128_DIGITS_MAX;
 
@@ -295,13 +295,17 @@ fn double(text: &str) -> Option<f64> {
     }
     let digits = format!("{whole}{fraction}");
     let leading = digits.len() - digits.trim_start_matches('0').len();
-    let (shortest, point) = significant(&format!("{:e}", number.abs()));
     let digits = digits.trim_matches('0');
     if digits.is_empty() {
         return Some(number);
     }
     let place = (whole.len() as i64 - leading as i64) + i64::from(exponent);
-    (digits == shortest && place == i64::from(point)).then_some(number)
+    let same = |printed: &str| {
+        let (shortest, point) = significant(printed);
+        digits == shortest && place == i64::from(point)
+    };
+    // The server's digits; or those of others, where two are as near.
+    (same(&shortest(&number.abs())) || same(&format!("{:e}", number.abs()))).then_some(number)
 }
 
 /// The digits as one number, and the exponent of ten behind it; `None` if a Decimal128 cannot hold them.

@@ -36,6 +36,9 @@ fn numbers_keep_their_digits() {
         ("0.00000015", Bson::Double(1.5e-7)),
         ("1.7976931348623157e308", Bson::Double(f64::MAX)),
         ("5e-324", Bson::Double(5e-324)),
+        ("3033821296817.0312", Bson::Double(3_033_821_296_817.031_3)),
+        ("3033821296817.0313", Bson::Double(3_033_821_296_817.031_3)),
+        ("0.12345678901234567", decimal128("0.12345678901234567")),
         ("1.10", decimal128("1.10")),
         ("0.00", decimal128("0.00")),
         ("-2.50", decimal128("-2.50")),
@@ -139,8 +142,11 @@ proptest! {
         match written(&text) {
             Ok(Bson::Decimal128(found)) => prop_assert_eq!(found.to_string(), text),
             Ok(Bson::Double(found)) => {
+                // As MySQL prints it: where two texts are as near to a double, Rust takes the other one.
                 let trimmed = text.trim_end_matches('0').trim_end_matches('.');
-                prop_assert_eq!(found.to_string(), trimmed);
+                let again = [found.to_string(), super::super::numbers::double_text(found)];
+                let plain = !again[1].contains('e');
+                prop_assert!(again[0] == trimmed || plain && again[1] == trimmed, "{} became {}", text, found);
             }
             other => prop_assert!(false, "{} became {:?}", text, other),
         }

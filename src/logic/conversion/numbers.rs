@@ -3,6 +3,9 @@
 //! Owns: which BSON number holds a value exactly, and how MySQL prints a floating one. Does not own: numbers inside JSON
 //! (`json`), what a column is (`logic::conversion`).
 
+use std::fmt::LowerExp;
+use std::str::FromStr;
+
 use crate::model::document::BsonWriter;
 
 /// A whole number above 2^63-1 needs a Decimal128; MongoDB compares numbers across types.
@@ -27,30 +30,30 @@ pub(super) fn parse_decimal(text: &str) -> Option<(i128, u8)> {
     Some((sign * number, u8::try_from(fraction.len()).ok()?))
 }
 
-/// The shortest digits that tell a positive number from every other of its size, and where its point stands: 10 to this
-/// power times 0.digits. `printed` is Rust's `{:e}`.
+/// Digits of a positive number, and where its point stands: 10 to this power times 0.digits. `printed` is in Rust's `{:e}`.
 pub(super) fn significant(printed: &str) -> (String, i32) {
     let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     (digits, exponent.parse::<i32>().unwrap_or_default() + 1)
 }
 
+/// A positive number with the fewest digits that tell it from every other of its size, in Rust's `{:e}`. Where two numbers
+/// of so many digits are as near to it, MySQL takes the even one, and Rust the larger.
+pub(super) fn shortest<T: LowerExp + FromStr + PartialEq>(number: &T) -> String {
+    let printed = format!("{number:e}");
+    let digits = significant(&printed).0.len();
+    let even = format!("{number:.*e}", digits - 1);
+    if even.parse::<T>().is_ok_and(|read| read == *number) { even } else { printed }
+}
+
 /// A DOUBLE as MySQL prints it.
 pub(super) fn double_text(number: f64) -> String {
-    if number.is_finite() {
-        floating(number.is_sign_negative(), &format!("{:e}", number.abs()))
-    } else {
-        number.to_string()
-    }
+    if number.is_finite() { floating(number.is_sign_negative(), &shortest(&number.abs())) } else { number.to_string() }
 }
 
 /// A FLOAT in the form in which MySQL prints a DOUBLE. MySQL itself cuts it to six digits.
 pub(super) fn float_text(number: f32) -> String {
-    if number.is_finite() {
-        floating(number.is_sign_negative(), &format!("{:e}", number.abs()))
-    } else {
-        number.to_string()
-    }
+    if number.is_finite() { floating(number.is_sign_negative(), &shortest(&number.abs())) } else { number.to_string() }
 }
 
 /// MySQL source, `strings/dtoa.cc`, `my_gcvt`: with an exponent where the point stands too far from the digits.
@@ -96,6 +99,8 @@ mod tests {
             (1e-16, "1e-16"),
             (-5.688824613605777e-8, "-0.00000005688824613605777"),
             (5e-324, "5e-324"),
+            // Exactly between ...312 and ...313.
+            (3_033_821_296_817.031_3, "3033821296817.0312"),
             (-1.797_693_134_862_315_7e308, "-1.7976931348623157e308"),
         ] {
             assert_eq!(double_text(number), expected);
