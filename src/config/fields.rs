@@ -19,11 +19,13 @@ const HINTS: &[(&str, &str)] = &[
     ("sort", "the key is `order_by` here"),
     ("redis", "the key is `stream` here"),
     ("streams", "the key is `stream` here"),
+    ("time_zone", "it stands under `values`, for the whole job"),
+    ("zero_dates", "it stands under `values`, for the whole job"),
     ("type", "write the node under `one` (a sub-document) or `many` (an array)"),
 ];
 
 /// Keys that the design has and this version has not.
-const LATER: &[&str] = &["read_from", "throttle", "on_loss", "on_ddl", "zero_dates", "time_zone"];
+const LATER: &[&str] = &["read_from", "throttle", "on_loss", "on_ddl"];
 
 /// The keys of one mapping.
 pub struct Fields<'a> {
@@ -111,6 +113,24 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// One word of several. YAML's own null counts as the word `null` where that is one.
+    pub fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], report: &mut Report) -> Option<T> {
+        let (_, node) = self.entries.iter().find(|(name, _)| name.value == key)?;
+        let of = |word: &str| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        let text = match (&node.yaml, of("null")) {
+            (Yaml::Null, Some(null)) => return Some(null),
+            _ => self.text(key, report)?,
+        };
+        let found = of(&text.value);
+        if found.is_none() {
+            let what = format!("`{key}` cannot be `{}`", text.value);
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let fix = format!("write one of {}", words.join(", "));
+            report.error("E-VALUE", text.spot, &below(&self.path, key), what, Some(fix));
+        }
+        found
     }
 
     /// A whole number within bounds.

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::Capture;
 use super::problem::{At, Report, Spot};
+use super::values::{AsKind, ValuesFile};
 
 /// Names with what they stand for, in the order of the file.
 pub type Entries<T> = Vec<(At<String>, T)>;
@@ -28,6 +29,9 @@ pub struct JobFile {
     pub stream: Option<StreamFile>,
     /// The MongoDB server to write.
     pub target: TargetFile,
+    /// How values are written, for the whole job.
+    #[schemars(default)]
+    pub values: ValuesFile,
     /// One for each target collection.
     pub projections: Vec<ProjectionFile>,
     /// Bounds of the copy.
@@ -185,20 +189,11 @@ pub struct Shows {
     /// Nested tables with any number of rows for each: an array.
     #[schemars(default, with = "BTreeMap<String, NodeFile>")]
     pub many: Entries<NodeFile>,
-    /// Leave a field out when it is NULL, instead of writing null.
-    #[schemars(default)]
-    pub omit_nulls: bool,
-    /// Columns with the type to write them as.
+    /// Leave a field out when it is NULL, instead of writing null. Default: as in `values`.
+    pub omit_nulls: Option<bool>,
+    /// Columns, and fields that are computed, with what they are written as. Goes before `values`.
     #[schemars(default, rename = "as", with = "BTreeMap<String, AsKind>")]
     pub kinds: Entries<At<String>>,
-}
-
-/// Types that a column can be written as.
-#[derive(Clone, Copy, Debug, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum AsKind {
-    /// An integer as a boolean: false for 0.
-    Bool,
 }
 
 /// A size: with a unit (`8MiB`), or plain bytes.

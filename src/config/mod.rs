@@ -13,6 +13,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod units;
+pub mod values;
 mod yaml;
 
 use std::time::Duration;

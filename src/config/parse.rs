@@ -14,10 +14,11 @@ use super::job::{
     StreamFile, TargetFile, ThroughFile,
 };
 use super::problem::{At, Report, Spot};
+use super::values;
 use super::yaml::{Node, Yaml};
 
 /// The keys of the job.
-pub const JOB: &[&str] = &["name", "source", "stream", "target", "projections", "backfill", "stream_apply"];
+pub const JOB: &[&str] = &["name", "source", "stream", "target", "values", "projections", "backfill", "stream_apply"];
 /// The keys of `source`.
 pub const SOURCE: &[&str] = &["url", "server_id", "allow_unsafe_source", "allow_unlogged_cascades"];
 /// The keys of `stream`.
@@ -91,6 +92,7 @@ pub fn job(node: &Node, report: &mut Report) -> Option<JobFile> {
         None => Some(None),
     };
     let target = fields.get("target", report).and_then(|(spot, node)| target(node, spot, report));
+    let values = fields.get("values", report).map(|(spot, node)| values::read(node, spot, report));
     let backfill = fields.get("backfill", report).map(|(spot, node)| backfill(node, spot, report));
     let apply = fields.get("stream_apply", report).map(|(spot, node)| apply(node, spot, report));
     let projections = fields.list_of("projections", report).map(|nodes| {
@@ -106,6 +108,7 @@ pub fn job(node: &Node, report: &mut Report) -> Option<JobFile> {
         source: source?,
         stream: stream?,
         target: target?,
+        values: values.unwrap_or_default(),
         projections: projections?,
         backfill: backfill.unwrap_or_default(),
         stream_apply: apply.unwrap_or_default(),
@@ -286,7 +289,7 @@ fn shows(fields: &Fields<'_>, depth: usize, report: &mut Report) -> Shows {
         filter: fields.text("where", report),
         one: nested(fields, "one", depth, report),
         many: nested(fields, "many", depth, report),
-        omit_nulls: fields.flag("omit_nulls", report).unwrap_or(false),
+        omit_nulls: fields.flag("omit_nulls", report),
         kinds: fields.pairs("as", report).unwrap_or_default(),
     }
 }

@@ -148,26 +148,45 @@ impl BsonWriter {
 
     /// Binary data, subtype 0.
     pub fn binary(&mut self, name: &str, value: &[u8]) {
+        self.subtyped(name, 0, value);
+    }
+
+    /// A UUID: binary data, subtype 4. `value` has to be its sixteen bytes.
+    pub fn uuid(&mut self, name: &str, value: &[u8]) {
+        debug_assert_eq!(value.len(), 16, "a UUID has sixteen bytes");
+        self.subtyped(name, 4, value);
+    }
+
+    fn subtyped(&mut self, name: &str, subtype: u8, value: &[u8]) {
         self.element(0x05, name);
         self.bytes.extend_from_slice(&(value.len() as i32).to_le_bytes());
-        self.bytes.push(0);
+        self.bytes.push(subtype);
         self.bytes.extend_from_slice(value);
     }
 
     /// A Decimal128 of `digits * 10^-scale`. At most 34 digits, which is what the format holds.
     pub fn decimal128(&mut self, name: &str, digits: i128, scale: u8) {
+        self.decimal128_times(name, digits, -i32::from(scale));
+    }
+
+    /// A Decimal128 of `digits * 10^exponent`. At most 34 digits, an exponent within [`DECIMAL128_EXPONENTS`].
+    pub fn decimal128_times(&mut self, name: &str, digits: i128, exponent: i32) {
         self.element(0x13, name);
-        self.bytes.extend_from_slice(&decimal128_bytes(digits, scale));
+        self.bytes.extend_from_slice(&decimal128_bytes(digits, exponent));
     }
 }
 
+/// The exponents that a Decimal128 can have, whatever its digits.
+pub const DECIMAL128_EXPONENTS: std::ops::RangeInclusive<i32> = -6176..=6111;
+
 /// IEEE 754-2008 decimal128, binary integer significand, little endian, as BSON stores it.
-fn decimal128_bytes(digits: i128, scale: u8) -> [u8; 16] {
-    const EXPONENT_BIAS: u128 = 6176;
+fn decimal128_bytes(digits: i128, exponent: i32) -> [u8; 16] {
+    const EXPONENT_BIAS: i32 = 6176;
+    debug_assert!(DECIMAL128_EXPONENTS.contains(&exponent), "decimal128 has no such exponent");
     let significand = digits.unsigned_abs();
     debug_assert!(significand < 10u128.pow(34), "decimal128 holds 34 digits");
     let sign = u128::from(digits < 0) << 127;
-    let exponent = (EXPONENT_BIAS - u128::from(scale)) << 113;
+    let exponent = ((EXPONENT_BIAS + exponent) as u128) << 113;
     (sign | exponent | significand).to_le_bytes()
 }
 
@@ -224,7 +243,11 @@ mod tests {
         {
             let text = crate::model::row::decimal_text(digits, scale);
             let expected: bson::Decimal128 = text.parse().expect("a decimal");
-            assert_eq!(decimal128_bytes(digits, scale), expected.bytes(), "{text}");
+            assert_eq!(decimal128_bytes(digits, -i32::from(scale)), expected.bytes(), "{text}");
+        }
+        for (digits, exponent) in [(15i128, 9), (-1, 6111), (1, -6176), (0, 3)] {
+            let expected: bson::Decimal128 = format!("{digits}E{exponent}").parse().expect("a decimal");
+            assert_eq!(decimal128_bytes(digits, exponent), expected.bytes(), "{digits}E{exponent}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pure data: what the other modules talk about. No I/O, no decisions, no drivers.
 
+pub mod address;
 pub mod build;
 pub mod change;
 pub mod document;
@@ -10,3 +11,4 @@ pub mod schema;
 pub mod stream;
 pub mod time;
 pub mod value;
+pub mod zone;

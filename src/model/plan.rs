@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::schema::{Column, ColumnKind, Table, TableName};
+use super::zone::Zone;
 
 /// A whole job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +82,8 @@ pub struct IdColumn {
     pub column: String,
     /// The field's name in a sub-document `_id`.
     pub field: String,
+    /// The zone of a DATETIME.
+    pub zone: Zone,
 }
 
 /// One table in a document's tree.
@@ -129,8 +132,47 @@ pub struct NodeColumn {
     pub kind: ColumnKind,
     /// The field it becomes, or `None` if only a join needs it.
     pub field: Option<String>,
-    /// Write an integer as a boolean (`as: bool`).
-    pub as_bool: bool,
+    /// How it is written, every option resolved.
+    pub write: WriteAs,
+}
+
+/// How a column is written into documents. `_id` does not depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteAs {
+    /// What the table of `logic::conversion` says first.
+    #[default]
+    Plain,
+    /// An integer or a BIT as a boolean: false for 0.
+    Bool,
+    /// The text that MySQL prints.
+    Text,
+    /// A number as a double.
+    Double,
+    /// A text that holds JSON as a document, array or scalar.
+    Json,
+    /// Sixteen bytes as a UUID.
+    Uuid,
+    /// A geometry as its SRID and WKB.
+    Wkb,
+    /// A date in another way than the usual: in a zone, or with something else for a zero or impossible one.
+    Moment {
+        /// The zone of a DATETIME.
+        zone: Zone,
+        /// What becomes of zero and impossible dates.
+        zero_dates: ZeroDates,
+    },
+}
+
+/// What becomes of a zero or impossible date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ZeroDates {
+    /// null, counted.
+    #[default]
+    Null,
+    /// The text that MySQL prints.
+    Text,
+    /// The document is parked.
+    Park,
 }
 
 /// How a node's rows find their parents: `parent[i] = child[i]` for every pair, or through a link table.

@@ -5,7 +5,7 @@
 //!
 //! Arrow types: integers are Int64 or UInt64; BIT is UInt64; DECIMAL up to 34 digits is Decimal128 (34 digits are what
 //! BSON's Decimal128 holds), longer ones Utf8; dates and times are Int64 (`model::time`), TIME in microseconds; text,
-//! ENUM, SET and JSON are Utf8; binary is Binary.
+//! ENUM, SET, JSON and internet addresses are Utf8; binary, geometries, vectors and UUIDs are Binary.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
@@ -35,12 +35,18 @@ pub fn arrow_type(kind: &ColumnKind) -> DataType {
         ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } | ColumnKind::Time { .. } => {
             DataType::Int64
         }
-        ColumnKind::FixedBinary { .. } | ColumnKind::Binary => DataType::Binary,
+        ColumnKind::FixedBinary { .. }
+        | ColumnKind::Binary
+        | ColumnKind::Geometry
+        | ColumnKind::Vector
+        | ColumnKind::Uuid => DataType::Binary,
         ColumnKind::Decimal { .. }
         | ColumnKind::Text
         | ColumnKind::Enum(_)
         | ColumnKind::Set(_)
         | ColumnKind::Json
+        | ColumnKind::Inet4
+        | ColumnKind::Inet6
         | ColumnKind::Other(_) => DataType::Utf8,
     }
 }

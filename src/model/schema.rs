@@ -85,8 +85,18 @@ pub enum ColumnKind {
         /// Digits of a second, 0 to 6.
         fsp: u8,
     },
-    /// JSON.
+    /// JSON. On MariaDB a LONGTEXT that is checked to be JSON.
     Json,
+    /// GEOMETRY, POINT and the other spatial types: four bytes of SRID, the lowest first, and the WKB.
+    Geometry,
+    /// VECTOR: floats of four bytes, each its lowest byte first.
+    Vector,
+    /// MariaDB's UUID: its sixteen bytes in the order of its text.
+    Uuid,
+    /// MariaDB's INET4: the text that the server prints.
+    Inet4,
+    /// MariaDB's INET6: the text that the server prints.
+    Inet6,
     /// Anything else, by MySQL's name for it. Not readable: `check` refuses a mapped column of this kind.
     Other(String),
 }

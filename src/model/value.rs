@@ -21,9 +21,10 @@ pub enum Value {
     Double(u64),
     /// DECIMAL as MySQL prints it, with its scale: `-12.30`.
     Decimal(String),
-    /// CHAR, VARCHAR, TEXT, ENUM (its label), SET (its labels with commas), JSON (its text).
+    /// CHAR, VARCHAR, TEXT, ENUM (its label), SET (its labels with commas), JSON (its text), INET4 and INET6 (as the
+    /// server prints them).
     Text(String),
-    /// BINARY (padded to its length), VARBINARY, BLOB, GEOMETRY, VECTOR.
+    /// BINARY (padded to its length), VARBINARY, BLOB, GEOMETRY, VECTOR, UUID.
     Bytes(Vec<u8>),
     /// DATE, DATETIME, TIMESTAMP (UTC), packed by [`Civil::pack`].
     Civil(i64),

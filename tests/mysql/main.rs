@@ -13,4 +13,5 @@ mod mariadb;
 mod private;
 mod reads;
 mod support;
+mod values;
 mod whole;

@@ -8,10 +8,11 @@ use rowfold::config::SourceSettings;
 use rowfold::edge::mysql::{MySqlServer, MySqlSource};
 use rowfold::model::plan::{
     Equality, IdColumn, JobPlan, JoinPair, JoinPlan, NodeColumn, NodePlan, ProjectionPlan, Shape, TableUse, Through,
-    UsedColumn,
+    UsedColumn, WriteAs,
 };
 use rowfold::model::schema::{ColumnKind, Table, TableName};
 use rowfold::model::value::{Key, Value};
+use rowfold::model::zone::Zone;
 
 /// Which of the two servers a test is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub fn node(table: &Table, parent: Option<(usize, Shape)>, join: Option<JoinPlan
         sql: format!("`{}`", column.name),
         kind: column.kind.clone(),
         field: Some(column.name.clone()),
-        as_bool: false,
+        write: WriteAs::Plain,
     };
     NodePlan {
         table: table.name.clone(),
@@ -159,7 +160,12 @@ pub fn job(nodes: Vec<NodePlan>, id: &[&str], tables: &[&Table], routes: impl Fn
     let position = |name: &str| root.columns.iter().position(|c| c.sql == format!("`{name}`")).expect("an id column");
     let id = id
         .iter()
-        .map(|name| IdColumn { position: position(name), column: name.to_string(), field: name.to_string() })
+        .map(|name| IdColumn {
+            position: position(name),
+            column: name.to_string(),
+            field: name.to_string(),
+            zone: Zone::Utc,
+        })
         .collect();
     let used = |table: &&Table| TableUse {
         name: table.name.clone(),

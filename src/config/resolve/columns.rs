@@ -1,19 +1,18 @@
 //! What a document shows of its row: columns, expressions, the names of fields.
 //!
-//! Owns: `columns`, `exclude`, `rename`, `fields`, `where`, `as`, `value`, `omit_nulls`, and which field names are fine.
-//! Does not own: whether an expression is deterministic (`expressions`).
+//! Owns: `columns`, `exclude`, `rename`, `fields`, `where`, `value`, and which field names are fine. Does not own: whether an
+//! expression is deterministic (`expressions`), how values are written (`options`).
 
 use std::collections::HashMap;
 
-use crate::model::plan::NodeColumn;
-use crate::model::row::DECIMAL128_DIGITS_MAX;
+use crate::model::plan::{NodeColumn, WriteAs};
 use crate::model::schema::{Column, ColumnKind, Table};
 
 use super::super::fields::below;
 use super::super::job::Entries;
 use super::super::problem::{At, Report, Spot};
 use super::nodes::Draft;
-use super::{Work, expressions, sql};
+use super::{Work, expressions, options, sql};
 
 /// Fields that rowfold writes itself.
 const RESERVED: &[&str] = &["_id", "_rf"];
@@ -53,7 +52,7 @@ pub fn show<'a>(drafts: &mut [Draft<'a>], at: usize, work: &mut Work<'a>) {
         }
     }
     if let Some(table) = draft.table {
-        kinds(draft, table, work);
+        options::resolve(draft, table, work);
     }
 }
 
@@ -120,22 +119,23 @@ fn shown_columns<'a>(draft: &mut Draft<'a>, table: &'a Table, names: &mut Names,
     let renamed = renamed(table, &shows.rename, &shown, &path, work);
     for &at in &shown {
         let column = &table.columns[at];
-        let spot = spots.get(&at).copied().unwrap_or(draft.table_at.spot);
-        readable(table, column, spot, &path, work);
+        let named = spots.get(&at).copied().unwrap_or(draft.table_at.spot);
+        readable(table, column, named, &path, work);
         let (field, spot) = match renamed.get(&at) {
             Some(name) => (name.value.clone(), name.spot),
-            None => (column.name.clone(), spot),
+            None => (column.name.clone(), named),
         };
         names.take(&field, spot, &below(&path, &column.name), &mut work.report);
-        push_plain(draft, at, column, field);
+        push_plain(draft, at, column, field, named);
     }
 }
 
-fn push_plain(draft: &mut Draft<'_>, at: usize, column: &Column, field: String) {
+fn push_plain(draft: &mut Draft<'_>, at: usize, column: &Column, field: String, spot: Spot) {
     draft.plain.insert(at, draft.columns.len());
+    draft.shown.push((draft.columns.len(), spot));
     draft.uses(at, false);
     let (sql, kind) = (sql::quoted(&column.name), column.kind.clone());
-    draft.columns.push(NodeColumn { sql, kind, field: Some(field), as_bool: false });
+    draft.columns.push(NodeColumn { sql, kind, field: Some(field), write: WriteAs::Plain });
 }
 
 /// Columns by name, each once.
@@ -176,24 +176,12 @@ fn renamed(
     fields
 }
 
-/// Refuses what cannot be read, and warns of what loses digits.
+/// Refuses what cannot be read.
 fn readable(table: &Table, column: &Column, spot: Spot, path: &str, work: &mut Work<'_>) {
-    let described = sql::describe(table, column);
-    match &column.kind {
-        ColumnKind::Other(_) => {
-            let what = format!("the column {described} has a type that rowfold cannot read yet");
-            let fix = format!("exclude it: `exclude: [{}]`", column.name);
-            work.report.error("E-COLUMN-TYPE", spot, path, what, Some(fix));
-        }
-        ColumnKind::Decimal { precision, .. } if *precision > DECIMAL128_DIGITS_MAX => {
-            let what = format!("{described} has more than {DECIMAL128_DIGITS_MAX} digits, so its values become text");
-            work.report.warning("W-DECIMAL", spot, path, what, None);
-        }
-        ColumnKind::DateTime { fsp } | ColumnKind::Timestamp { fsp } if *fsp > 3 => {
-            let what = format!("{described} is finer than the milliseconds of a BSON date; the rest is cut off");
-            work.report.warning("W-FRACTION", spot, path, what, None);
-        }
-        _ => {}
+    if let ColumnKind::Other(_) = &column.kind {
+        let what = format!("the column {} has a type that rowfold cannot read", sql::describe(table, column));
+        let fix = format!("exclude it: `exclude: [{}]`", column.name);
+        work.report.error("E-COLUMN-TYPE", spot, path, what, Some(fix));
     }
 }
 
@@ -204,10 +192,11 @@ fn computed<'a>(draft: &mut Draft<'a>, table: &'a Table, names: &mut Names, work
         names.take(&name.value, name.spot, &path, &mut work.report);
         let Some((sql, kind)) = expression(draft, table, text, &path, work) else { continue };
         if let ColumnKind::Other(kind) = &kind {
-            let what = format!("the expression gives a {kind}, which rowfold cannot read yet");
+            let what = format!("the expression gives a {kind}, which rowfold cannot read");
             work.report.error("E-COLUMN-TYPE", text.spot, &path, what, Some("CAST it to another type".to_string()));
         }
-        draft.columns.push(NodeColumn { sql, kind, field: Some(name.value.clone()), as_bool: false });
+        draft.shown.push((draft.columns.len(), text.spot));
+        draft.columns.push(NodeColumn { sql, kind, field: Some(name.value.clone()), write: WriteAs::Plain });
     }
 }
 
@@ -262,40 +251,6 @@ fn only_value<'a>(draft: &mut Draft<'a>, value: &At<String>, work: &mut Work<'a>
     let Some(at) = work.column(table, value, &path) else { return };
     let column = &table.columns[at];
     readable(table, column, value.spot, &path, work);
-    push_plain(draft, at, column, column.name.clone());
+    push_plain(draft, at, column, column.name.clone(), value.spot);
     draft.value = Some(0);
-}
-
-/// `as`: how columns are written.
-fn kinds(draft: &mut Draft<'_>, table: &Table, work: &mut Work<'_>) {
-    let path = below(&draft.path, "as");
-    for (name, kind) in &draft.shows.kinds {
-        let path = below(&path, &name.value);
-        if kind.value != "bool" {
-            let what = format!("`as: {}` is not supported yet", kind.value);
-            work.report.error("E-UNSUPPORTED", kind.spot, &path, what, Some("write `bool`, or remove it".to_string()));
-            continue;
-        }
-        let computed = draft.shows.fields.iter().any(|(field, _)| field.value == name.value);
-        let position = if computed {
-            draft.columns.iter().position(|column| column.field.as_deref() == Some(name.value.as_str()))
-        } else {
-            let Some(column) = work.column(table, name, &path) else { continue };
-            draft.plain.get(&column).copied()
-        };
-        let Some(position) = position else {
-            // An expression that failed has been reported.
-            if !computed {
-                let what = format!("`as` names the column `{}`, which is not shown", name.value);
-                work.report.error("E-FIELD", name.spot, &path, what, Some("remove it, or show the column".to_string()));
-            }
-            continue;
-        };
-        if matches!(draft.columns[position].kind, ColumnKind::Int { .. }) {
-            draft.columns[position].as_bool = true;
-        } else {
-            let what = format!("`{}` is not an integer, so it cannot be written as a boolean", name.value);
-            work.report.error("E-VALUE", name.spot, &path, what, None);
-        }
-    }
 }

@@ -67,7 +67,8 @@ pub fn pads(collation: &str) -> bool {
 /// Whether equal values of the two are equal as `model::value` holds them.
 fn same_class(left: &ColumnKind, right: &ColumnKind) -> bool {
     use ColumnKind::{
-        Binary, Bit, Date, DateTime, Decimal, Double, Enum, FixedBinary, Float, Int, Set, Text, Time, Timestamp, Year,
+        Binary, Bit, Date, DateTime, Decimal, Double, Enum, FixedBinary, Float, Inet4, Inet6, Int, Set, Text, Time,
+        Timestamp, Uuid, Year,
     };
     match (left, right) {
         (Int { .. } | Year, Int { .. } | Year)
@@ -76,6 +77,9 @@ fn same_class(left: &ColumnKind, right: &ColumnKind) -> bool {
         | (Double, Double)
         | (Text, Text)
         | (FixedBinary { .. } | Binary, FixedBinary { .. } | Binary)
+        | (Uuid, Uuid)
+        | (Inet4, Inet4)
+        | (Inet6, Inet6)
         | (Date, Date)
         | (DateTime { .. }, DateTime { .. })
         | (Timestamp { .. }, Timestamp { .. })
@@ -123,6 +127,10 @@ mod tests {
         assert!(!same_class(&ColumnKind::Float, &ColumnKind::Double));
         assert!(same_class(&labels(&["a", "b"]), &labels(&["a", "b"])));
         assert!(!same_class(&labels(&["a", "b"]), &labels(&["b", "a"])));
+        assert!(same_class(&ColumnKind::Uuid, &ColumnKind::Uuid));
+        assert!(!same_class(&ColumnKind::Uuid, &ColumnKind::FixedBinary { length: 16 }));
+        assert!(!same_class(&ColumnKind::Inet4, &ColumnKind::Inet6));
+        assert!(!same_class(&ColumnKind::Geometry, &ColumnKind::Geometry));
         assert!(!same_class(&ColumnKind::Json, &ColumnKind::Json));
         assert!(!same_class(&ColumnKind::DateTime { fsp: 0 }, &ColumnKind::Timestamp { fsp: 0 }));
     }

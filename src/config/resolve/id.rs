@@ -4,6 +4,7 @@
 
 use crate::model::plan::IdColumn;
 use crate::model::schema::{ColumnKind, Index, Table};
+use crate::model::zone::Zone;
 
 use super::super::fields::below;
 use super::super::job::ProjectionFile;
@@ -31,7 +32,11 @@ pub fn resolve<'a>(file: &'a ProjectionFile, drafts: &mut [Draft<'a>], work: &mu
         let Some(position) = root.position_of(column) else { continue };
         let name = table.columns[column].name.clone();
         let field = root.columns[position].field.clone().unwrap_or_else(|| name.clone());
-        id.push(IdColumn { position, column: name, field });
+        let zone = match table.columns[column].kind {
+            ColumnKind::DateTime { .. } => work.values.time_zone.clone(),
+            _ => Zone::Utc,
+        };
+        id.push(IdColumn { position, column: name, field, zone });
     }
     // A sub-document `_id` may hold fields that the document does not show; their names must not meet the others'.
     let (shown, hidden): (Vec<&IdColumn>, Vec<&IdColumn>) =
@@ -141,7 +146,7 @@ fn sortable(table: &Table, column: usize, spot: Spot, path: &str, work: &mut Wor
                 Some("choose another unique key with `id`".to_string()),
             );
         }
-        ColumnKind::Json | ColumnKind::Other(_) => {
+        ColumnKind::Json | ColumnKind::Geometry | ColumnKind::Vector | ColumnKind::Other(_) => {
             let what = format!("{described} cannot be a part of `_id`");
             let fix = "choose another unique key with `id`".to_string();
             work.report.error("E-KEY-TYPE", spot, path, what, Some(fix));

@@ -14,6 +14,7 @@ mod id;
 mod indexes;
 mod joins;
 mod nodes;
+mod options;
 mod order;
 mod scan;
 mod source_checks;
@@ -32,6 +33,7 @@ use crate::model::schema::{ColumnKind, SourceFacts, Table, TableName};
 use super::job::{JobFile, ProjectionFile};
 use super::problem::{At, Problem, Report, Spot};
 use super::suggest;
+use super::values::ValuesFile;
 use nodes::Draft;
 
 pub use sql::table_name;
@@ -65,6 +67,8 @@ pub struct Answers {
 struct Work<'a> {
     tables: &'a BTreeMap<TableName, Table>,
     answers: &'a Answers,
+    /// The job's options.
+    values: ValuesFile,
     questions: Questions,
     report: Report,
     /// Where each table was first named.
@@ -118,7 +122,8 @@ pub fn resolve(
     if work.report.failed() {
         return (None, work.report.finish());
     }
-    let projections = job.projections.iter().zip(drafts).map(|(file, drafts)| projection(file, drafts)).collect();
+    let projections = job.projections.iter().zip(drafts);
+    let projections = projections.map(|(file, drafts)| projection(file, drafts, job.values.omit_nulls)).collect();
     let plan = JobPlan { name: job.name.value.clone(), projections, tables: used };
     (Some(plan), work.report.finish())
 }
@@ -148,13 +153,13 @@ struct Drafts<'a> {
 }
 
 /// The plan of a projection in which no error was found.
-fn projection(file: &ProjectionFile, drafts: Drafts<'_>) -> ProjectionPlan {
-    let nodes: Vec<NodePlan> = drafts.nodes.into_iter().map(node).collect();
+fn projection(file: &ProjectionFile, drafts: Drafts<'_>, omit_nulls: bool) -> ProjectionPlan {
+    let nodes: Vec<NodePlan> = drafts.nodes.into_iter().map(|draft| node(draft, omit_nulls)).collect();
     let mapping = serde_json::json!({ "id": drafts.id, "nodes": nodes }).to_string();
     ProjectionPlan { collection: file.collection.value.clone(), nodes, id: drafts.id, indexes: drafts.indexes, mapping }
 }
 
-fn node(draft: Draft<'_>) -> NodePlan {
+fn node(draft: Draft<'_>, omit_nulls: bool) -> NodePlan {
     let shape = match (draft.nested, draft.many, draft.value) {
         (None, ..) => Shape::Root,
         (Some(_), false, _) => Shape::One,
@@ -170,14 +175,14 @@ fn node(draft: Draft<'_>) -> NodePlan {
         join: draft.join,
         filter: draft.filter,
         order_by: draft.order_by,
-        omit_nulls: draft.shows.omit_nulls,
+        omit_nulls: draft.shows.omit_nulls.unwrap_or(omit_nulls),
     }
 }
 
 impl<'a> Work<'a> {
     fn new(job: &JobFile, tables: &'a BTreeMap<TableName, Table>, answers: &'a Answers) -> Self {
         let (report, questions) = (job.report.fresh(), Questions::default());
-        Self { tables, answers, questions, report, named: BTreeMap::new() }
+        Self { tables, answers, values: job.values.clone(), questions, report, named: BTreeMap::new() }
     }
 
     /// The table that is named at a place of the file.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::plan::{JoinPlan, NodeColumn};
+use crate::model::plan::{JoinPlan, NodeColumn, WriteAs};
 use crate::model::schema::Table;
 
 use super::super::job::{NodeFile, ProjectionFile, Shows};
@@ -45,6 +45,8 @@ pub struct Draft<'a> {
     pub columns: Vec<NodeColumn>,
     /// Table columns and where they stand in `columns`.
     pub plain: BTreeMap<usize, usize>,
+    /// The shown columns and fields: their positions in `columns`, and where they are named.
+    pub shown: Vec<(usize, Spot)>,
     /// Used table columns, and whether they route.
     pub used: BTreeMap<usize, bool>,
     /// The position of the column whose values make the array.
@@ -69,7 +71,7 @@ impl Draft<'_> {
         let position = self.columns.len();
         let described = &table.columns[column];
         let (sql, kind) = (sql::quoted(&described.name), described.kind.clone());
-        self.columns.push(NodeColumn { sql, kind, field: None, as_bool: false });
+        self.columns.push(NodeColumn { sql, kind, field: None, write: WriteAs::Plain });
         self.plain.insert(column, position);
         Some(position)
     }
@@ -111,6 +113,7 @@ fn draft<'a>(
         levels: 1,
         columns: Vec::new(),
         plain: BTreeMap::new(),
+        shown: Vec::new(),
         used: BTreeMap::new(),
         value: None,
         filter: None,

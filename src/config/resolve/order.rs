@@ -51,7 +51,7 @@ pub fn resolve<'a>(draft: &mut Draft<'a>, work: &mut Work<'a>) {
 }
 
 fn comparable(kind: &ColumnKind) -> bool {
-    !matches!(kind, ColumnKind::Json | ColumnKind::Other(_))
+    !matches!(kind, ColumnKind::Json | ColumnKind::Geometry | ColumnKind::Vector | ColumnKind::Other(_))
 }
 
 /// `column`, `column asc` or `column desc`.

@@ -9,6 +9,7 @@ use super::charset::Charset;
 use super::cursor::{Cursor, Truncated};
 use super::rows::big_endian;
 use super::table_map::{WireType, types};
+use crate::model::address::{inet4_text, inet6_text};
 use crate::model::schema::ColumnKind;
 use crate::model::time::Civil;
 use crate::model::value::Value;
@@ -88,8 +89,12 @@ pub(super) fn fits(kind: &ColumnKind, code: u8) -> bool {
         ColumnKind::DateTime { .. } => matches!(code, DATETIME | DATETIME2),
         ColumnKind::Timestamp { .. } => matches!(code, TIMESTAMP | TIMESTAMP2),
         ColumnKind::Time { .. } => matches!(code, TIME | TIME2),
-        // MariaDB keeps it as text.
-        ColumnKind::Json => matches!(code, JSON | BLOB),
+        // MariaDB's is a text.
+        ColumnKind::Json => matches!(code, JSON | TINY_BLOB..=BLOB),
+        ColumnKind::Geometry => code == GEOMETRY,
+        // MariaDB stores vectors as it does binary strings.
+        ColumnKind::Vector => matches!(code, VECTOR | VARCHAR),
+        ColumnKind::Uuid | ColumnKind::Inet4 | ColumnKind::Inet6 => code == STRING,
         ColumnKind::Other(_) => true,
     }
 }
@@ -151,7 +156,11 @@ pub(super) fn value(
             padded.resize(bytes.len().max(usize::from(*length)), 0);
             Value::Bytes(padded)
         }
-        ColumnKind::Binary => Value::Bytes(bytes.to_vec()),
+        ColumnKind::Binary | ColumnKind::Geometry | ColumnKind::Vector => Value::Bytes(bytes.to_vec()),
+        // In the order of the text: MariaDB stores the bytes of some versions in another order, but does not log them so.
+        ColumnKind::Uuid => Value::Bytes(padded::<16>(bytes)?.to_vec()),
+        ColumnKind::Inet4 => Value::Text(inet4_text(padded(bytes)?)),
+        ColumnKind::Inet6 => Value::Text(inet6_text(padded(bytes)?)),
         ColumnKind::Date => {
             let packed = cursor.little(3)?;
             let civil = Civil {
@@ -171,9 +180,16 @@ pub(super) fn value(
             Value::from_civil(if zero { Civil::default() } else { Civil::from_unix(seconds as i64, micros) })
         }
         ColumnKind::Time { .. } => Value::Time(time(wire, &mut cursor)?),
-        // JSON has a binary form here and a text there; nothing is routed by it, nor by what has no kind.
+        // MySQL's JSON has a binary form here and a text there; nothing is routed by it, nor by what has no kind.
         ColumnKind::Json | ColumnKind::Other(_) => return Err(BadValue::Type),
     })
+}
+
+/// The log leaves trailing zero bytes out.
+fn padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadValue> {
+    let mut padded = [0; N];
+    padded.get_mut(..bytes.len()).ok_or(BadValue::Type)?.copy_from_slice(bytes);
+    Ok(padded)
 }
 
 /// Microseconds after the second, of TIMESTAMP2 and DATETIME2.

@@ -100,3 +100,27 @@ fn strings_have_lengths_labels_and_padding() {
     assert_eq!(value(&ColumnKind::Year, wire(types::LONG, 0, 0), None, &[0; 4]), Err(BadValue::Type));
     assert_eq!(value(&ColumnKind::Text, wire(types::VARCHAR, 9, 0), Some(&Charset::Utf8), &[255]), Err(BadValue::Text));
 }
+
+#[test]
+fn types_of_mariadb_and_places() {
+    let bytes = |kind, wire, bytes: &[u8]| match read(kind, wire, bytes) {
+        Value::Bytes(bytes) => bytes,
+        other => panic!("{other:?}"),
+    };
+    // Rows of MariaDB 11.8: a UUID of version 4, whose stored bytes have another order, and one that ends in zeros.
+    let uuid = [0x98, 0x36, 0x4a, 0x2c, 0xd1, 0xd3, 0x4b, 0x5d, 0x8f, 0x13, 0x7e, 0x8c, 0xd7, 0xb9, 0xfa, 0xe1];
+    assert_eq!(bytes(ColumnKind::Uuid, wire(types::STRING, 16, 0), &[&[16][..], &uuid].concat()), uuid);
+    assert_eq!(bytes(ColumnKind::Uuid, wire(types::STRING, 16, 0), &[1, 9])[..2], [9, 0]);
+    assert_eq!(bytes(ColumnKind::Uuid, wire(types::STRING, 16, 0), &[0]), [0; 16]);
+    let text = |kind, length, bytes: &[u8]| read(kind, wire(types::STRING, length, 0), bytes);
+    assert_eq!(text(ColumnKind::Inet4, 4, &[2, 1, 2]), Value::Text("1.2.0.0".into()));
+    assert_eq!(text(ColumnKind::Inet6, 16, &[4, 0x20, 1, 0xd, 0xb8]), Value::Text("2001:db8::".into()));
+    assert_eq!(text(ColumnKind::Inet6, 16, &[0]), Value::Text("::".into()));
+    let long = value(&ColumnKind::Inet4, wire(types::STRING, 4, 0), None, &[1; 5]);
+    assert_eq!(long, Err(BadValue::Type));
+    let vector = [0, 0, 0x80, 0x3f, 0, 0, 0x20, 0x40];
+    assert_eq!(bytes(ColumnKind::Vector, wire(types::VARCHAR, 8, 0), &[&[8][..], &vector].concat()), vector);
+    assert_eq!(bytes(ColumnKind::Vector, wire(types::VECTOR, 0, 4), &[&[8, 0, 0, 0][..], &vector].concat()), vector);
+    let place = [0xe6, 0x10, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(bytes(ColumnKind::Geometry, wire(types::GEOMETRY, 0, 4), &[&[13, 0, 0, 0][..], &place].concat()), place);
+}

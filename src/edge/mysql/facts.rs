@@ -162,8 +162,8 @@ fn result_kind(column: &Column) -> ColumnKind {
                 ColumnKind::Text
             }
         }
-        MYSQL_TYPE_GEOMETRY => ColumnKind::Other("geometry".into()),
-        MYSQL_TYPE_VECTOR => ColumnKind::Other("vector".into()),
+        MYSQL_TYPE_GEOMETRY => ColumnKind::Geometry,
+        MYSQL_TYPE_VECTOR => ColumnKind::Vector,
         other => ColumnKind::Other(format!("{other:?}").trim_start_matches("MYSQL_TYPE_").to_lowercase()),
     }
 }

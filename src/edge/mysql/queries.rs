@@ -118,7 +118,16 @@ impl<'a> Queries<'a> {
         let plan = &self.projection.nodes[node];
         let mut inner: Vec<String> =
             plan.columns.iter().enumerate().map(|(at, column)| format!("{} AS c{at}", column.sql)).collect();
-        let mut outer: Vec<String> = (0..plan.columns.len()).map(|at| format!("d.c{at}")).collect();
+        // Under their own names, for messages about a value. An expression's text may be too long for a name.
+        let mut outer: Vec<String> = plan
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| match column.sql.strip_prefix('`') {
+                Some(_) => format!("d.c{at} AS {}", column.sql),
+                None => format!("d.c{at}"),
+            })
+            .collect();
         for (at, extra) in extras.iter().enumerate() {
             outer.push(match extra {
                 Extra::Link { pair } => key[*pair].sql.clone(),

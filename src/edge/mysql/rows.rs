@@ -16,8 +16,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Statement, Value as Wire};
 
 use super::failure::Doing;
-use super::server::{READ_LIMIT, STATEMENT_LIMIT, Session};
+use super::server::{MySqlServer, READ_LIMIT, STATEMENT_LIMIT, Session};
 use crate::error::{Error, Kind, Result};
+use crate::model::address::uuid_bytes;
 use crate::model::row::{DECIMAL128_DIGITS_MAX, arrow_type};
 use crate::model::schema::ColumnKind;
 use crate::model::time::Civil;
@@ -31,6 +32,19 @@ const DRAIN_FACTOR: usize = 8;
 /// An empty batch of columns of these kinds.
 pub(super) fn empty(kinds: &[ColumnKind]) -> Result<RecordBatch> {
     Filler::new(kinds).finish()
+}
+
+impl MySqlServer {
+    /// Every row of a statement, outside of any snapshot.
+    pub async fn rows(&self, what: &str, sql: &str, kinds: &[ColumnKind]) -> Result<RecordBatch> {
+        let mut session = self.session().await?;
+        let selected = select(&mut session, what, sql, kinds, BYTES_MAX).await?;
+        session.give_back();
+        match selected {
+            Selected::Rows(batch) => Ok(batch),
+            Selected::TooLarge => Err(Error::halt(format!("{what}: the rows take more than {BYTES_MAX} bytes"))),
+        }
+    }
 }
 
 /// Runs `sql` and reads all of its rows, unless they exceed `bytes_max`. `what` is `reading rows of shop.order`. The
@@ -88,6 +102,7 @@ async fn fetch(
 ) -> Result<Selected> {
     let connection = conn.id();
     let mut filler = Filler::new(kinds);
+    let name = |at: usize| statement.columns().get(at).map(|column| column.name_str().into_owned()).unwrap_or_default();
     let mut bytes = 0;
     let mut bad: Option<Error> = None;
     let mut stopped = false;
@@ -104,7 +119,7 @@ async fn fetch(
         let values = row.unwrap_raw();
         bytes += values.iter().map(wire_bytes).sum::<usize>();
         if bad.is_none() && bytes <= bytes_max {
-            bad = filler.push(values, what).err();
+            bad = filler.push(values, what, &name).err();
         } else if bytes > bytes_max.saturating_mul(DRAIN_FACTOR) && !stopped {
             stopped = true;
             let kill = format!("KILL QUERY {connection}");
@@ -142,6 +157,7 @@ enum Column {
     Time(Int64Builder),
     Text(StringBuilder),
     Binary(BinaryBuilder),
+    Uuid(BinaryBuilder),
 }
 
 struct Filler {
@@ -163,13 +179,14 @@ impl Filler {
         Self { columns: kinds.iter().map(Column::new).collect(), kinds: kinds.to_vec(), rows: 0 }
     }
 
-    fn push(&mut self, values: Vec<Option<Wire>>, what: &str) -> Result<()> {
+    /// `name` tells what the statement calls a column: a table's column by its name, an expression by its text.
+    fn push(&mut self, values: Vec<Option<Wire>>, what: &str, name: &dyn Fn(usize) -> String) -> Result<()> {
         for (at, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
             column.push(value.unwrap_or(Wire::NULL)).map_err(|refusal| match refusal {
-                Refusal::Value(reason) => Error::park(format!("{what}: column {} holds {reason}", at + 1)),
+                Refusal::Value(reason) => Error::park(format!("{what}: column `{}` holds {reason}", name(at))),
                 Refusal::Type => {
                     let kind = &self.kinds[at];
-                    Error::halt(format!("{what}: column {} is not {kind:?} any more; run check", at + 1))
+                    Error::halt(format!("{what}: column `{}` is not {kind:?} any more; run check", name(at)))
                 }
             })?;
         }
@@ -206,12 +223,17 @@ impl Column {
                 Self::Civil(Int64Builder::new())
             }
             ColumnKind::Time { .. } => Self::Time(Int64Builder::new()),
-            ColumnKind::FixedBinary { .. } | ColumnKind::Binary => Self::Binary(BinaryBuilder::new()),
+            ColumnKind::FixedBinary { .. } | ColumnKind::Binary | ColumnKind::Geometry | ColumnKind::Vector => {
+                Self::Binary(BinaryBuilder::new())
+            }
+            ColumnKind::Uuid => Self::Uuid(BinaryBuilder::new()),
             ColumnKind::Decimal { .. }
             | ColumnKind::Text
             | ColumnKind::Enum(_)
             | ColumnKind::Set(_)
             | ColumnKind::Json
+            | ColumnKind::Inet4
+            | ColumnKind::Inet6
             | ColumnKind::Other(_) => Self::Text(StringBuilder::new()),
         }
     }
@@ -248,6 +270,10 @@ impl Column {
                 column.append_value(text);
             }
             (Self::Binary(column), Wire::Bytes(bytes)) => column.append_value(bytes),
+            (Self::Uuid(column), Wire::Bytes(text)) => {
+                let bytes = std::str::from_utf8(&text).ok().and_then(uuid_bytes);
+                column.append_value(bytes.ok_or(Refusal::Type)?);
+            }
             _ => return Err(Refusal::Type),
         }
         Ok(())
@@ -261,7 +287,7 @@ impl Column {
             Self::Float(column) => column.append_null(),
             Self::Double(column) => column.append_null(),
             Self::Text(column) => column.append_null(),
-            Self::Binary(column) => column.append_null(),
+            Self::Binary(column) | Self::Uuid(column) => column.append_null(),
         }
     }
 
@@ -273,7 +299,7 @@ impl Column {
             Self::Float(mut column) => Arc::new(column.finish()),
             Self::Double(mut column) => Arc::new(column.finish()),
             Self::Text(mut column) => Arc::new(column.finish()),
-            Self::Binary(mut column) => Arc::new(column.finish()),
+            Self::Binary(mut column) | Self::Uuid(mut column) => Arc::new(column.finish()),
         }
     }
 }
@@ -323,6 +349,20 @@ mod tests {
         assert_eq!(decimal_digits(b"0.501", 2), None);
         assert_eq!(decimal_digits(b"99999999999999999999999999999999999", 0), None);
         assert_eq!(decimal_digits(b"", 2), Some(0));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_names_its_column() {
+        let names = ["id", "note"];
+        let mut filler = Filler::new(&[ColumnKind::Year, ColumnKind::Text]);
+        let mut push = |values| {
+            let error = filler.push(values, "reading rows of shop.order", &|at| names[at].into()).expect_err("refused");
+            (error.kind(), error.chain())
+        };
+        let text = "reading rows of shop.order: column `note` holds broken text (not UTF-8)".to_string();
+        assert_eq!(push(vec![Some(Wire::Int(1)), Some(Wire::Bytes(vec![0xff]))]), (Kind::Park, text));
+        let retyped = "reading rows of shop.order: column `id` is not Year any more; run check".to_string();
+        assert_eq!(push(vec![Some(Wire::Float(1.0)), None]), (Kind::Halt, retyped));
     }
 
     #[test]

@@ -252,6 +252,12 @@ fn kind_of(column: &Declared<'_>) -> ColumnKind {
         "timestamp" => ColumnKind::Timestamp { fsp },
         "time" => ColumnKind::Time { fsp },
         "json" => ColumnKind::Json,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+        | "geomcollection" | "geometrycollection" => ColumnKind::Geometry,
+        "vector" => ColumnKind::Vector,
+        "uuid" => ColumnKind::Uuid,
+        "inet4" => ColumnKind::Inet4,
+        "inet6" => ColumnKind::Inet6,
         other => ColumnKind::Other(other.to_string()),
     }
 }
@@ -304,6 +310,11 @@ mod tests {
         assert_eq!(kind("decimal", "decimal(12,2)", 12, 2), ColumnKind::Decimal { precision: 12, scale: 2 });
         assert_eq!(kind("bit", "bit(9)", 9, 0), ColumnKind::Bit { length: 9 });
         assert_eq!(kind("binary", "binary(16)", 0, 0), ColumnKind::FixedBinary { length: 16 });
-        assert_eq!(kind("point", "point", 0, 0), ColumnKind::Other("point".into()));
+        assert_eq!(kind("point", "point", 0, 0), ColumnKind::Geometry);
+        assert_eq!(kind("geomcollection", "geomcollection", 0, 0), ColumnKind::Geometry);
+        assert_eq!(kind("vector", "vector(3)", 0, 0), ColumnKind::Vector);
+        assert_eq!(kind("uuid", "uuid", 0, 0), ColumnKind::Uuid);
+        assert_eq!(kind("inet6", "inet6", 0, 0), ColumnKind::Inet6);
+        assert_eq!(kind("xmltype", "xmltype", 0, 0), ColumnKind::Other("xmltype".into()));
     }
 }

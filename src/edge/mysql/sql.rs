@@ -3,6 +3,7 @@
 //! Owns: quoting, and the forms of conditions that MySQL's range optimizer uses. Does not own: whole statements
 //! (`queries`).
 
+use crate::model::address::uuid_text;
 use crate::model::plan::Equality;
 use crate::model::schema::{ColumnKind, TableName};
 use crate::model::time::{Civil, time_text};
@@ -43,7 +44,10 @@ pub(super) fn literal(value: &Value, kind: Option<&ColumnKind>) -> String {
         Value::Double(bits) => format!("{:e}", f64::from_bits(*bits)),
         Value::Decimal(text) => text.clone(),
         Value::Text(text) => text_literal(text),
-        Value::Bytes(bytes) => format!("X'{}'", hex(bytes)),
+        Value::Bytes(bytes) => match (kind, <&[u8; 16]>::try_from(&bytes[..])) {
+            (Some(ColumnKind::Uuid), Ok(uuid)) => format!("'{}'", uuid_text(uuid)),
+            _ => format!("X'{}'", hex(bytes)),
+        },
         Value::Civil(packed) => {
             let civil = Civil::unpack(*packed);
             let text = if kind == Some(&ColumnKind::Date) { civil.date_text() } else { civil.datetime_text(6) };
@@ -210,6 +214,8 @@ mod tests {
         assert_eq!(text(Value::Time(-1)), "'-00:00:00.000001'");
         let day = Value::from_civil(Civil { year: 2024, month: 2, day: 30, ..Civil::default() });
         assert_eq!(literal(&day, Some(&ColumnKind::Date)), "'2024-02-30'");
+        let uuid = literal(&Value::Bytes(vec![0xab; 16]), Some(&ColumnKind::Uuid));
+        assert_eq!(uuid, "'abababab-abab-abab-abab-abababababab'");
         assert_eq!(literal(&day, None), "'2024-02-30 00:00:00.000000'");
     }
 

@@ -7,15 +7,16 @@ use arrow_schema::{Field, Schema};
 use bson::doc;
 
 use super::*;
-use crate::model::plan::{Equality, IdColumn, JoinPair, JoinPlan, NodeColumn};
+use crate::model::plan::{Equality, IdColumn, JoinPair, JoinPlan, NodeColumn, WriteAs};
 use crate::model::schema::{ColumnKind, TableName};
 use crate::model::time::Civil;
 use crate::model::value::Value;
+use crate::model::zone::Zone;
 
 const INT: ColumnKind = ColumnKind::Int { bits: 32, unsigned: false };
 
 fn column(name: &str, kind: ColumnKind) -> NodeColumn {
-    NodeColumn { sql: format!("`{name}`"), kind, field: Some(name.into()), as_bool: false }
+    NodeColumn { sql: format!("`{name}`"), kind, field: Some(name.into()), write: WriteAs::Plain }
 }
 
 fn node(
@@ -51,7 +52,7 @@ fn join(parent_position: usize, child_position: usize, equality: Equality) -> Op
 }
 
 fn projection(nodes: Vec<NodePlan>) -> ProjectionPlan {
-    let id = vec![IdColumn { position: 0, column: "id".into(), field: "id".into() }];
+    let id = vec![IdColumn { position: 0, column: "id".into(), field: "id".into(), zone: Zone::Utc }];
     ProjectionPlan { collection: "orders".into(), nodes, id, indexes: vec![], mapping: String::new() }
 }
 
@@ -205,7 +206,7 @@ fn what_cannot_be_written_parks_its_document_only() {
     assert_eq!(assembled.documents.iter().map(|document| document.key.clone()).collect::<Vec<_>>(), [key(3)]);
     let reasons: Vec<&str> = assembled.parked.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(assembled.parked.iter().map(|(parked, _)| parked.clone()).collect::<Vec<_>>(), [key(1), key(2)]);
-    assert!(reasons[0].contains("NUL byte") && reasons[1].contains("more than one row"), "{reasons:?}");
+    assert!(reasons[0].contains("column `json` holds") && reasons[1].contains("more than one row"), "{reasons:?}");
 }
 
 #[test]

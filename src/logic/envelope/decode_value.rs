@@ -9,6 +9,7 @@
 //! Forms: Debezium documentation, "Data type mappings" of the MySQL connector, and entries of a real server
 //! (`fixtures`).
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 use base64::Engine as _;
@@ -16,6 +17,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::decode::Producer;
 use super::moment_text::{civil_text, time_text};
+use crate::model::address::{inet4_text, inet6_text, uuid_bytes};
 use crate::model::schema::ColumnKind;
 use crate::model::time::Civil;
 use crate::model::value::Value;
@@ -76,7 +78,7 @@ pub(super) fn readings(kind: &ColumnKind, json: &str, producer: Producer) -> Res
     let token = Token::of(json).ok_or(UNKNOWN_FORM)?;
     let one = |value: Option<Value>| value.map(|value| vec![value]).ok_or(UNKNOWN_FORM);
     match (kind, token) {
-        (ColumnKind::Json | ColumnKind::Other(_), _) => Err(NO_ROUTE),
+        (ColumnKind::Json | ColumnKind::Geometry | ColumnKind::Vector | ColumnKind::Other(_), _) => Err(NO_ROUTE),
         (ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. }, Token::Null) if !ours => {
             Err(NULL_DATE)
         }
@@ -120,6 +122,13 @@ pub(super) fn readings(kind: &ColumnKind, json: &str, producer: Producer) -> Res
         (ColumnKind::Set(labels), Token::Text(text)) => {
             let known = text.is_empty() || text.split(',').all(|part| labels.iter().any(|label| label == part));
             if known { Ok(vec![Value::Text(text.into_owned())]) } else { Err(LABEL) }
+        }
+        (ColumnKind::Uuid, Token::Text(text)) => one(uuid_bytes(&text).map(|bytes| Value::Bytes(bytes.to_vec()))),
+        (ColumnKind::Inet4, Token::Text(text)) => {
+            one(text.parse::<Ipv4Addr>().ok().map(|address| Value::Text(inet4_text(address.octets()))))
+        }
+        (ColumnKind::Inet6, Token::Text(text)) => {
+            one(text.parse::<Ipv6Addr>().ok().map(|address| Value::Text(inet6_text(address.octets()))))
         }
         (ColumnKind::Binary, Token::Text(text)) => several(binary(&text, ours).into_iter().map(Value::Bytes)),
         (ColumnKind::FixedBinary { length }, Token::Text(text)) => {

@@ -111,6 +111,12 @@ fn texts_and_bytes() {
     same(readings(&ColumnKind::Binary, "\"00ff10\"", Debezium), &[bytes(b"\x00\xff\x10")]);
     same(readings(&ColumnKind::Binary, "\"00ff\"", Debezium), &[bytes(b"\x00\xff"), bytes(b"\xd3\x47\xdf")]);
     same(readings(&ColumnKind::FixedBinary { length: 2 }, "\"00ff\"", Debezium), &[bytes(b"\x00\xff")]);
+    both(&ColumnKind::Uuid, "\"ABABABAB-abab-abab-abab-abababababab\"", &[bytes(&[0xab; 16])]);
+    both(&ColumnKind::Inet4, "\"192.0.2.1\"", &[Value::Text("192.0.2.1".into())]);
+    both(&ColumnKind::Inet6, "\"0:0:0:0:0:0:102:304\"", &[Value::Text("::1.2.3.4".into())]);
+    for kind in [ColumnKind::Uuid, ColumnKind::Inet4, ColumnKind::Inet6] {
+        assert_eq!(readings(&kind, "\"1.2.3\"", Debezium), Err(UNKNOWN_FORM));
+    }
     both(&ColumnKind::FixedBinary { length: 4 }, "\"AP8Q\"", &[bytes(b"\x00\xff\x10\x00")]);
 }
 

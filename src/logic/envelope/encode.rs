@@ -12,9 +12,10 @@ use std::io::Write as _;
 
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::model::address::uuid_text;
 use crate::model::change::{Cell, Image, Origin, RowChange, Spot, Unlogged};
 use crate::model::position::Gtid;
-use crate::model::schema::{ColumnKind, Table, TableName};
+use crate::model::schema::{Column, ColumnKind, Table, TableName};
 use crate::model::time::Civil;
 use crate::model::value::Value;
 
@@ -193,7 +194,7 @@ fn object<'a>(out: &mut Vec<u8>, table: &Table, cells: impl Iterator<Item = (usi
         }
         string(out, &column.name);
         out.push(b':');
-        if value(out, &column.kind, held).is_none() {
+        if value(out, column, held).is_none() {
             out.truncate(before);
         }
     }
@@ -201,9 +202,9 @@ fn object<'a>(out: &mut Vec<u8>, table: &Table, cells: impl Iterator<Item = (usi
 }
 
 /// One value; `None`, and something half written, if it is none of this kind.
-fn value(out: &mut Vec<u8>, kind: &ColumnKind, value: &Value) -> Option<()> {
+fn value(out: &mut Vec<u8>, column: &Column, value: &Value) -> Option<()> {
     use ColumnKind::*;
-    match (kind, value) {
+    match (&column.kind, value) {
         (_, Value::Null) => out.extend_from_slice(b"null"),
         (Int { .. } | Year, Value::Int(number)) => print(out, number),
         (Int { unsigned: true, .. }, Value::UInt(number)) => print(out, number),
@@ -235,8 +236,11 @@ fn value(out: &mut Vec<u8>, kind: &ColumnKind, value: &Value) -> Option<()> {
             let short = Some(number as f32).filter(|short| short.is_finite() && f64::from(*short) == number)?;
             print(out, format_args!("{short:?}"));
         }
-        (Text | Enum(_) | Set(_) | Json, Value::Text(text)) => string(out, text),
-        (Binary | FixedBinary { .. }, Value::Bytes(bytes)) => base64(out, bytes),
+        (Text | Enum(_) | Set(_) | Json | Inet4 | Inet6, Value::Text(text)) => string(out, text),
+        (Binary | FixedBinary { .. } | Other(_), Value::Bytes(bytes)) => base64(out, bytes),
+        (Uuid, Value::Bytes(bytes)) => print(out, format_args!("\"{}\"", uuid_text(bytes.as_slice().try_into().ok()?))),
+        (Geometry, Value::Bytes(bytes)) => geometry(out, column.declared.starts_with("point"), bytes)?,
+        (Vector, Value::Bytes(bytes)) => vector(out, bytes),
         (Date, Value::Civil(packed)) => {
             let civil = Civil::unpack(*packed);
             match civil.unix_ms() {
@@ -261,7 +265,6 @@ fn value(out: &mut Vec<u8>, kind: &ColumnKind, value: &Value) -> Option<()> {
             }
         }
         (Time { .. }, Value::Time(micros)) => print(out, micros),
-        (Other(name), Value::Bytes(bytes)) => other(out, name, bytes)?,
         _ => return None,
     }
     Some(())
@@ -273,26 +276,11 @@ fn fitting(packed: i64, fsp: u8) -> Option<Civil> {
     civil.micros.is_multiple_of(10u32.pow(6 - u32::from(fsp.min(6)))).then_some(civil)
 }
 
-/// Geometry, and what has no text at all.
-fn other(out: &mut Vec<u8>, name: &str, bytes: &[u8]) -> Option<()> {
-    const GEOMETRIES: [&str; 9] = [
-        "geometry",
-        "point",
-        "linestring",
-        "polygon",
-        "multipoint",
-        "multilinestring",
-        "multipolygon",
-        "geomcollection",
-        "geometrycollection",
-    ];
-    if !GEOMETRIES.contains(&name) {
-        base64(out, bytes);
-        return Some(());
-    }
+/// SRID and WKB; of a column that is declared as POINT also the place.
+fn geometry(out: &mut Vec<u8>, point: bool, bytes: &[u8]) -> Option<()> {
     let (srid, wkb) = bytes.split_first_chunk::<4>()?;
     out.push(b'{');
-    if let ("point", [1, 1, 0, 0, 0, place @ ..]) = (name, wkb)
+    if let (true, [1, 1, 0, 0, 0, place @ ..]) = (point, wkb)
         && let ([x, y], []) = place.as_chunks::<8>()
     {
         let (x, y) = (f64::from_le_bytes(*x), f64::from_le_bytes(*y));
@@ -309,6 +297,21 @@ fn other(out: &mut Vec<u8>, name: &str, bytes: &[u8]) -> Option<()> {
     }
     out.push(b'}');
     Some(())
+}
+
+/// A list of floats, each with as many digits as tell it from every other; as base64 if it is none.
+fn vector(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (floats, rest) = bytes.as_chunks::<4>();
+    let floats = || floats.iter().map(|float| f32::from_le_bytes(*float));
+    if !rest.is_empty() || !floats().all(f32::is_finite) {
+        return base64(out, bytes);
+    }
+    out.push(b'[');
+    for (at, float) in floats().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        print(out, format_args!("{comma}{float:?}"));
+    }
+    out.push(b']');
 }
 
 /// The number without its point, in two's complement, the most significant byte first, and where its shortest form begins.

@@ -120,8 +120,6 @@ fn text_of(kind: ColumnKind, value: Value) -> String {
 #[test]
 fn values_of_every_type() {
     let civil = |year, month, day, micros| Value::from_civil(Civil { year, month, day, micros, ..Civil::default() });
-    let point = [&[0xe6, 0x10, 0, 0][..], &[1, 1, 0, 0, 0], &127f64.to_le_bytes(), &37.5f64.to_le_bytes()].concat();
-    let line = [&[0, 0, 0, 0][..], &[1, 2, 0, 0, 0, 0, 0, 0, 0]].concat();
     let stamp = ColumnKind::Timestamp { fsp: 2 };
     let cases = [
         (int(true), Value::UInt(u64::MAX), "18446744073709551615"),
@@ -152,16 +150,30 @@ fn values_of_every_type() {
         (stamp.clone(), civil(2020, 1, 2, 50_000), "\"2020-01-02T00:00:00.05Z\""),
         (stamp, civil(0, 0, 0, 0), "\"0000-00-00 00:00:00.00\""),
         (ColumnKind::Time { fsp: 6 }, Value::Time(-3_020_399_000_001), "-3020399000001"),
-        (
-            ColumnKind::Other("point".into()),
-            Value::Bytes(point),
-            "{\"x\":127.0,\"y\":37.5,\"wkb\":\"AQEAAAAAAAAAAMBfQAAAAAAAwEJA\",\"srid\":4326}",
-        ),
-        (ColumnKind::Other("linestring".into()), Value::Bytes(line), "{\"wkb\":\"AQIAAAAAAAAA\",\"srid\":null}"),
-        (ColumnKind::Other("vector".into()), Value::Bytes(vec![1]), "\"AQ==\""),
+        (ColumnKind::Vector, Value::Bytes(vec![0, 0, 0x80, 0x3f, 0xcd, 0xcc, 0xcc, 0x3d]), "[1.0,0.1]"),
+        (ColumnKind::Vector, Value::Bytes(vec![0, 0, 0xc0, 0x7f]), "\"AADAfw==\""),
+        (ColumnKind::Uuid, Value::Bytes(vec![0xab; 16]), "\"abababab-abab-abab-abab-abababababab\""),
+        (ColumnKind::Uuid, Value::Bytes(vec![0xab; 15]), ""),
+        (ColumnKind::Inet6, Value::Text("::1.2.3.4".into()), "\"::1.2.3.4\""),
+        (ColumnKind::Other("x".into()), Value::Bytes(vec![1]), "\"AQ==\""),
     ];
     for (kind, value, expected) in cases {
         assert_eq!(text_of(kind.clone(), value), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn places_have_coordinates_where_the_column_is_a_point() {
+    let point = [&[0xe6, 0x10, 0, 0][..], &[1, 1, 0, 0, 0], &127f64.to_le_bytes(), &37.5f64.to_le_bytes()].concat();
+    let line = [&[0, 0, 0, 0][..], &[1, 2, 0, 0, 0, 0, 0, 0, 0]].concat();
+    for (declared, value, expected) in [
+        ("point", &point, "{\"x\":127.0,\"y\":37.5,\"wkb\":\"AQEAAAAAAAAAAMBfQAAAAAAAwEJA\",\"srid\":4326}"),
+        ("geometry", &point, "{\"wkb\":\"AQEAAAAAAAAAAMBfQAAAAAAAwEJA\",\"srid\":4326}"),
+        ("linestring", &line, "{\"wkb\":\"AQIAAAAAAAAA\",\"srid\":null}"),
+    ] {
+        let column = Column { declared: declared.into(), ..column("c", ColumnKind::Geometry) };
+        let told = told(&table(vec![column], None), None, Some(image(&[Some(Value::Bytes(value.clone()))])));
+        assert_eq!(field(&field(&told[0].1, "after"), "c"), expected, "{declared}");
     }
 }
 

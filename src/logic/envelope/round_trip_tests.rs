@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::decode::{Decoded, Producer, decode};
 use super::{entries, unlogged};
+use crate::model::address::{inet4_text, inet6_text};
 use crate::model::change::{Cell, Image, Origin, RowChange, Spot, Unlogged};
 use crate::model::plan::TableUse;
 use crate::model::position::{Gtid, GtidSource};
@@ -33,6 +34,9 @@ fn kinds(fsp: u8) -> Vec<ColumnKind> {
         ColumnKind::Set(labels()),
         ColumnKind::FixedBinary { length: 8 },
         ColumnKind::Binary,
+        ColumnKind::Uuid,
+        ColumnKind::Inet4,
+        ColumnKind::Inet6,
         ColumnKind::Date,
         ColumnKind::DateTime { fsp },
         ColumnKind::Timestamp { fsp },
@@ -68,6 +72,9 @@ fn value(kind: &ColumnKind, number: u64, text: &str) -> Value {
         ColumnKind::Set(_) => Value::Text(["", "news", "news,sms"][number as usize % 3].into()),
         ColumnKind::FixedBinary { .. } => Value::Bytes(number.to_le_bytes().to_vec()),
         ColumnKind::Binary => Value::Bytes(text.as_bytes().to_vec()),
+        ColumnKind::Uuid => Value::Bytes([number.to_le_bytes(), number.to_be_bytes()].concat()),
+        ColumnKind::Inet4 => Value::Text(inet4_text((number as u32).to_be_bytes())),
+        ColumnKind::Inet6 => Value::Text(inet6_text((u128::from(number) << (number % 64)).to_be_bytes())),
         ColumnKind::Date => Value::from_civil(Civil { hour: 0, minute: 0, second: 0, micros: 0, ..civil(6) }),
         ColumnKind::DateTime { fsp } | ColumnKind::Timestamp { fsp } => Value::from_civil(civil(*fsp)),
         ColumnKind::Time { fsp } => Value::Time(at(*fsp, signed % 3_020_399_000_000)),
@@ -120,7 +127,7 @@ fn changes_without_rows_come_back() {
 proptest! {
     #[test]
     fn changes_come_back(
-        numbers in proptest::collection::vec((any::<u64>(), any::<u64>()), 18),
+        numbers in proptest::collection::vec((any::<u64>(), any::<u64>()), 21),
         text in any::<String>(),
         fsp in 0u8..=6,
         shape in 0..3,

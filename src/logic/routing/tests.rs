@@ -4,14 +4,16 @@ use super::*;
 use crate::model::change::Spot;
 use crate::model::plan::{
     Equality, IdColumn, JoinPair, JoinPlan, NodeColumn, NodePlan, ProjectionPlan, Shape, TableUse, Through, UsedColumn,
+    WriteAs,
 };
 use crate::model::schema::ColumnKind;
 use crate::model::schema::TableName;
+use crate::model::zone::Zone;
 
 const INT: ColumnKind = ColumnKind::Int { bits: 32, unsigned: false };
 
 fn column(name: &str) -> NodeColumn {
-    NodeColumn { sql: format!("`{name}`"), kind: INT, field: Some(name.into()), as_bool: false }
+    NodeColumn { sql: format!("`{name}`"), kind: INT, field: Some(name.into()), write: WriteAs::Plain }
 }
 
 fn node(table: &str, parent: Option<usize>, columns: &[&str], join: Option<JoinPlan>) -> NodePlan {
@@ -68,7 +70,7 @@ fn plan() -> JobPlan {
         node("product", Some(2), &["id"], join(pair("product_id", 1, "id", Some(0)), None, false)),
         node("tag", Some(0), &["id"], join(pair("id", 0, "order_id", None), Some(through), true)),
     ];
-    let id = vec![IdColumn { position: 0, column: "id".into(), field: "id".into() }];
+    let id = vec![IdColumn { position: 0, column: "id".into(), field: "id".into(), zone: Zone::Utc }];
     let projection = ProjectionPlan { collection: "orders".into(), nodes, id, indexes: vec![], mapping: String::new() };
     JobPlan {
         name: "shop".into(),

@@ -102,6 +102,18 @@ fn column(line: &str) -> Column {
         "date" => (ColumnKind::Date, None),
         "datetime" => (ColumnKind::DateTime { fsp }, None),
         "json" => (ColumnKind::Json, None),
+        "bit" => (ColumnKind::Bit { length: number(0) as u8 }, None),
+        "year" => (ColumnKind::Year, None),
+        "float" => (ColumnKind::Float, None),
+        "set" => (ColumnKind::Set(labels()), None),
+        "binary" => (ColumnKind::FixedBinary { length: number(0) as u16 }, Some(number(0))),
+        "blob" => (ColumnKind::Binary, Some(65_535)),
+        "timestamp" => (ColumnKind::Timestamp { fsp }, None),
+        "time" => (ColumnKind::Time { fsp }, None),
+        "point" => (ColumnKind::Geometry, None),
+        "vector" => (ColumnKind::Vector, None),
+        "uuid" => (ColumnKind::Uuid, None),
+        "inet6" => (ColumnKind::Inet6, None),
         other => (ColumnKind::Other(other.to_string()), None),
     };
     let collation = rest

@@ -228,9 +228,9 @@ fn fields_have_good_names_and_each_its_own() {
             "18 E-FIELD projections[2].as.status: `as` names the column `status`, which is not shown => remove it, or show the column",
             "18 E-FIELD projections[2].as.region: `as` names the column `region`, which is not shown => remove it, or show the column",
             "18 E-SCHEMA projections[2].as.nope: table shop.order has no column `nope` => write one of region, no, customer_id, recipient_id, status, placed, shipped, internal_note",
-            "18 E-UNSUPPORTED projections[2].as.placed: `as: string` is not supported yet => write `bool`, or remove it",
+            "18 E-FIELD projections[2].as.placed: `as` names the column `placed`, which is not shown => remove it, or show the column",
             "22 E-VALUE projections[3].exclude: a node has either `columns` or `exclude` => remove one of them",
-            "23 E-VALUE projections[3].as.region: `region` is not an integer, so it cannot be written as a boolean",
+            "23 E-VALUE projections[3].as.region: shop.order.region (char(2) utf8mb4_0900_ai_ci) cannot be written as `bool` => write one of string, json",
         ],
     );
 }
@@ -252,11 +252,11 @@ fn what_cannot_be_read_is_never_dropped_silently() {
   root: shop.old
 ",
         &[
-            "6 E-COLUMN-TYPE projections[0]: the column shop.place.at (point) has a type that rowfold cannot read yet => exclude it: `exclude: [at]`",
+            "6 E-COLUMN-TYPE projections[0]: the column shop.place.at (curve) has a type that rowfold cannot read => exclude it: `exclude: [at]`",
             "6 W-DECIMAL projections[0]: shop.place.exact (decimal(40,5)) has more than 34 digits, so its values become text",
             "6 W-FRACTION projections[0]: shop.place.seen (datetime(6)) is finer than the milliseconds of a BSON date; the rest is cut off",
             "10 E-SCHEMA projections[1].fields.p: table shop.place has no column `point` => write one of id, at, exact, seen, doc, ratio, state",
-            "14 E-COLUMN-TYPE projections[2].fields.p: the expression gives a point, which rowfold cannot read yet => CAST it to another type",
+            "14 E-COLUMN-TYPE projections[2].fields.p: the expression gives a curve, which rowfold cannot read => CAST it to another type",
             "14 E-EXPRESSION projections[2].fields.wrong: the source refuses the expression: You have an error in your SQL syntax near 'id'",
             "16 E-ENGINE projections[3].root: table shop.old uses the engine MyISAM, which gives no consistent read => ALTER TABLE `shop`.`old` ENGINE=InnoDB;",
         ],

@@ -6,6 +6,7 @@ mod ddl;
 mod examples;
 mod expressions;
 mod mistakes;
+mod options;
 mod plans;
 mod properties;
 mod servers;
@@ -73,7 +74,8 @@ fn resolved(text: &str, tables: &BTreeMap<TableName, Table>, facts: &SourceFacts
         for expression in expressions {
             let kind = match expression.as_str() {
                 "id id" => Err("You have an error in your SQL syntax near 'id'".to_string()),
-                point if point.starts_with("ST_") => Ok(ColumnKind::Other("point".to_string())),
+                curve if curve.starts_with("ST_") => Ok(ColumnKind::Other("curve".to_string())),
+                text if text.starts_with("NOW_") => Ok(ColumnKind::DateTime { fsp: 6 }),
                 text if text.starts_with("CONCAT") => Ok(ColumnKind::Text),
                 _ => Ok(ColumnKind::Int { bits: 64, unsigned: false }),
             };

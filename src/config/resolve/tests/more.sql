@@ -31,7 +31,7 @@ CREATE TABLE shop.old (
 ) ENGINE=MyISAM;
 CREATE TABLE shop.place (
   id int NOT NULL,
-  at point NOT NULL,
+  at curve NOT NULL,
   exact decimal(40,5) NOT NULL,
   seen datetime(6) NULL,
   doc json NULL,
@@ -72,4 +72,31 @@ CREATE TABLE shop.wide (
   no bigint unsigned NOT NULL,
   PRIMARY KEY (id),
   KEY of_order (region, no)
+);
+CREATE TABLE shop.kinds (
+  id int NOT NULL,
+  n bigint unsigned NOT NULL,
+  y year NOT NULL,
+  d decimal(20,4) NOT NULL,
+  l decimal(40,2) NOT NULL,
+  f float NOT NULL,
+  b bit(4) NOT NULL,
+  t text NOT NULL,
+  e enum('a','b') NOT NULL,
+  s set('a','b') NOT NULL,
+  k binary(16) NOT NULL,
+  k8 binary(8) NOT NULL,
+  x blob NOT NULL,
+  day date NOT NULL,
+  at datetime(6) NOT NULL,
+  ts timestamp(6) NOT NULL,
+  tm time(6) NOT NULL,
+  j json NOT NULL,
+  g point NOT NULL,
+  v vector NOT NULL,
+  u uuid NOT NULL,
+  i inet6 NOT NULL,
+  PRIMARY KEY (id),
+  UNIQUE KEY moment (at, day),
+  UNIQUE KEY far (g)
 );

@@ -1,13 +1,13 @@
 //! What a job that is right becomes.
 
 use super::{plan, resolved, said, shop};
-use crate::model::plan::{Equality, JoinPlan, NodeColumn, NodePlan, ProjectionPlan, Shape};
+use crate::model::plan::{Equality, JoinPlan, NodeColumn, NodePlan, ProjectionPlan, Shape, WriteAs};
 use crate::model::schema::{ColumnKind, TableName};
 
 /// A node's columns as `field=sql`, hidden ones with `-`.
 fn columns(node: &NodePlan) -> Vec<String> {
     let show = |column: &NodeColumn| {
-        let flag = if column.as_bool { "!" } else { "" };
+        let flag = if column.write == WriteAs::Bool { "!" } else { "" };
         format!("{}{flag}={}", column.field.as_deref().unwrap_or("-"), column.sql)
     };
     node.columns.iter().map(show).collect()
