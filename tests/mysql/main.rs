@@ -8,6 +8,7 @@ mod definitions;
 mod differential;
 mod entries;
 mod log;
+mod printed;
 #[path = "../e2e/harness/private.rs"]
 mod private;
 mod reads;
