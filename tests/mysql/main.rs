@@ -9,6 +9,7 @@ mod differential;
 mod entries;
 mod log;
 mod mariadb;
+mod printed;
 #[path = "../e2e/harness/private.rs"]
 mod private;
 mod reads;

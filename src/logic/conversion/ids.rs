@@ -91,7 +91,7 @@ fn write_id_date(writer: &mut BsonWriter, name: &str, civil: Civil, kind: &Colum
                 ColumnKind::DateTime { fsp } | ColumnKind::Timestamp { fsp } => *fsp,
                 _ => 0,
             };
-            let finer = civil.micros % 10u32.pow(6 - u32::from(fsp.min(6))) != 0;
+            let finer = !civil.micros.is_multiple_of(10u32.pow(6 - u32::from(fsp.min(6))));
             let clock = *kind == ColumnKind::Date && civil.hour + civil.minute + civil.second > 0;
             let text = if finer || clock { civil.datetime_text(6) } else { civil_text(civil, kind) };
             writer.string(name, &text);

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | TINYINT to INT, MEDIUMINT | Int32; INT UNSIGNED Int64 | bool, double, string |
 //! | BIGINT | Int64; UNSIGNED above 2^63-1 Decimal128 | bool, double, string |
-//! | YEAR | Int32 | double, string |
+//! | YEAR | Int32 | string |
 //! | DECIMAL | Decimal128 with its scale; over 34 digits String | double, string |
 //! | FLOAT, DOUBLE | Double | string |
 //! | BIT(1), BIT(n) | Boolean, as BIGINT UNSIGNED | bool, string |

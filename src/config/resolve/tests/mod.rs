@@ -75,7 +75,7 @@ fn resolved(text: &str, tables: &BTreeMap<TableName, Table>, facts: &SourceFacts
             let kind = match expression.as_str() {
                 "id id" => Err("You have an error in your SQL syntax near 'id'".to_string()),
                 curve if curve.starts_with("ST_") => Ok(ColumnKind::Other("curve".to_string())),
-                text if text.starts_with("NOW_") => Ok(ColumnKind::DateTime { fsp: 6 }),
+                moment if moment.starts_with("TIMESTAMP") => Ok(ColumnKind::DateTime { fsp: 6 }),
                 text if text.starts_with("CONCAT") => Ok(ColumnKind::Text),
                 _ => Ok(ColumnKind::Int { bits: 64, unsigned: false }),
             };

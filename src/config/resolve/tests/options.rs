@@ -152,7 +152,7 @@ fn what_the_documents_lack_is_warned_of() {
         ]
     );
     assert_eq!(
-        said("- {collection: a, root: shop.kinds, columns: [id], fields: {c: NOW_OF(id)}}\n"),
+        said("- {collection: a, root: shop.kinds, columns: [id], fields: {c: TIMESTAMP(day)}}\n"),
         [
             "5 W-FRACTION projections[0].fields.c: the field `c` (datetime(6)) is finer than the milliseconds of a BSON date; the rest is cut off"
         ]
