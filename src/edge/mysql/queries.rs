@@ -173,6 +173,17 @@ impl<'a> Queries<'a> {
         }
     }
 
+    /// Those of some root keys that are there.
+    pub(super) fn present(&self, keys: &[Key]) -> Option<Query> {
+        let key = self.root_key("");
+        let condition = sql::any_of(&key, keys)?;
+        let root = self.projection.root();
+        let names: Vec<&str> = self.projection.id.iter().map(|id| id.column.as_str()).collect();
+        let (table, hint) = (sql::table(&root.table), self.hints.finding(&root.table, &names));
+        let sql = format!("SELECT {} FROM {table}{hint} WHERE {condition}", sql::names(&key));
+        Some(Query { sql, kinds: self.projection.key_kinds() })
+    }
+
     /// How many root rows a range of root keys holds.
     pub(super) fn count(&self, after: Option<&Key>, up_to: Option<&Key>) -> String {
         let range = sql::range(&self.root_key(""), after, up_to);
