@@ -100,7 +100,7 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether NULL is allowed.
     pub nullable: bool,
-    /// Collation of a text column, else `None`.
+    /// Collation of a column of text or labels, else `None`.
     pub collation: Option<String>,
     /// Longest text in characters (or binary in bytes), where the type has such a bound.
     pub length_max: Option<u64>,
