@@ -7,6 +7,10 @@
 //! A root key is looked for as it was spelled in the event. If MySQL returns a row under another spelling (a
 //! case-insensitive key), that row's document is written and the one under the event's spelling removed: so a key
 //! changed from `a` to `A` moves its document.
+//!
+//! Two spellings of one key may be in two hands, for only MySQL can tell that they are equal. Both then write the document
+//! under the spelling that they read. Where their snapshots differ in it, the one that lags can bring back a document under a
+//! spelling that is gone; but the change that the other has seen already is in no batch before the next, which removes it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

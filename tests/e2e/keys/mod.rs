@@ -117,3 +117,65 @@ async fn keys_of_every_type_converge_through_redis() {
     })
     .await;
 }
+
+/// So many that each batch is shared out among workers, which cannot know that two spellings are one key.
+const WORDS: u32 = 300;
+
+/// Keys change their spelling all the time, hundreds in a transaction, while they are being read.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_spellings_of_a_key_in_two_hands_are_one_document() {
+    let _seat = harness::seat().await;
+    let scratch = Scratch::create("spellings").await;
+    let db = &scratch.name;
+    let mut conn = connect(&servers::mysql_url(), db).await;
+    let series = format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {WORDS}) SELECT");
+    for sql in [
+        "CREATE TABLE word (k VARCHAR(20) PRIMARY KEY, v INT)".to_owned(),
+        "CREATE TABLE kid (id INT PRIMARY KEY, k VARCHAR(20), KEY (k))".to_owned(),
+        format!("INSERT INTO word {series} CONCAT('wé', i), i FROM n"),
+        format!("INSERT INTO kid {series} i, CONCAT('WE', 1 + i % 50) FROM n"),
+    ] {
+        execute(&mut conn, &sql).await;
+    }
+    let settings = Settings {
+        name: "job_spellings".into(),
+        mysql_database: db.clone(),
+        mongo_database: db.clone(),
+        server_id: server_id(),
+        readers: 2,
+        chunk_bytes: "8KiB".into(),
+        stream: String::new(),
+    };
+    let yaml = header(&settings)
+        + &format!(
+            "projections:\n  - collection: words\n    root: {db}.word\n    many: {{kids: {{table: {db}.kid, join: {{k: k}}, \
+             value: id}}}}\n"
+        );
+    let job = Job::create("spellings", &yaml);
+    let mut engine = job.run();
+    status::wait_live(&job, &mut engine, LIVE).await;
+    for round in 0..12 {
+        for sql in [
+            "UPDATE word SET k = UPPER(k)".to_owned(),
+            format!("UPDATE word SET k = REPLACE(k, 'WÉ', 'we'), v = v + 1 WHERE v % 3 = {}", round % 3),
+            format!("DELETE FROM word WHERE v % 97 = {round}"),
+            "UPDATE word SET k = LOWER(k)".to_owned(),
+            format!("UPDATE kid SET k = CONCAT('wÉ', 1 + (id + {round}) % 50) WHERE id % 2 = {}", round % 2),
+            format!("INSERT IGNORE INTO word {series} CONCAT('We', i), i FROM n WHERE i % 5 = {}", round % 5),
+            format!("UPDATE word SET k = CONCAT('wé', SUBSTRING(k, 3)) WHERE v % 2 = {}", round % 2),
+        ] {
+            execute(&mut conn, &sql).await;
+        }
+    }
+    status::wait_quiescent(&job, &mut engine, LIVE).await;
+    let query = r#"SELECT CONCAT('[', JSON_QUOTE(CONCAT('s:', k)), ']'), CONCAT('{"k":', JSON_QUOTE(CONCAT('s:', k)), ',"v":"i32:',
+        v, '","kids":[', IFNULL((SELECT GROUP_CONCAT(CONCAT('"i32:', c.id, '"') ORDER BY c.id) FROM kid c WHERE c.k = word.k), ''),
+        ']}') FROM word"#;
+    let expected = oracle::expected(&mut conn, query).await;
+    let report = compare::compare(&expected, &oracle::actual(&scratch.mongo, "words").await);
+    assert!(report.is_equal(), "{report}");
+    assert!(report.compared > 200, "only {} were compared", report.compared);
+    let finished = engine.stop(Duration::from_secs(20)).await;
+    assert_eq!(finished.code, 0, "stopped in order while live: {}", finished.stderr);
+    scratch.remove().await;
+}
