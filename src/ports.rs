@@ -129,6 +129,10 @@ pub trait Snapshot: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Key>>> + Send;
 
+    /// Which of these root keys are there, as the source spells them (`A` where `a` was asked for and both are equal to it).
+    /// Ignores the root's filter.
+    fn present(&mut self, projection: usize, keys: &[Key]) -> impl Future<Output = Result<Vec<Key>>> + Send;
+
     /// The same key range cut in two by MySQL: the key that ends its first half, or `None` if it holds at most one root.
     fn middle(
         &mut self,

@@ -20,8 +20,8 @@ use crate::error::{Error, Kind, Result};
 use crate::model::change::SourceState;
 use crate::model::plan::JobPlan;
 use crate::model::schema::TableName;
-use crate::model::stream::stream_key;
 use crate::ports::{CaptureSource, CollectionState, DocumentStore, RecordStore, StreamStore};
+use crate::stream::key_of;
 
 /// The servers, in messages.
 const SOURCE: &str = "source (MySQL)";
@@ -255,7 +255,8 @@ pub(super) async fn streams(settings: &StreamSettings) -> Result<RedisStreams> {
 /// What the streams of a job show now. That Redis does not answer is something to be shown, too.
 pub(super) async fn look(loaded: &Loaded) -> (Seen, Option<CaptureStatus>) {
     let Some(settings) = &loaded.settings.stream else { return (Seen::default(), None) };
-    let keys: Vec<String> = loaded.tables().iter().map(|table| stream_key(&settings.prefix, table)).collect();
+    let keys: Vec<String> =
+        loaded.tables().iter().map(|table| key_of(settings.capture, &settings.prefix, table)).collect();
     let look = async { Seen::look(&RedisStreams::connect(settings).await?, settings, &keys).await };
     match look.await {
         Ok(seen) => {

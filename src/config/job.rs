@@ -120,7 +120,8 @@ pub struct TargetFile {
 pub struct ProjectionFile {
     /// The collection.
     pub collection: At<String>,
-    /// `<database>.<table>`; each of its rows is one document.
+    /// `<database>.<table>`; each of its rows is one document. A name with a `.` in it stands in backticks, as in SQL:
+    /// `` `my.db`.`my table` ``.
     pub root: At<String>,
     /// The columns that make `_id`: one gives a scalar, several a sub-document. Default: the primary key.
     pub id: Option<Vec<At<String>>>,
@@ -139,7 +140,7 @@ pub struct ProjectionFile {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct NodeFile {
-    /// `<database>.<table>`
+    /// `<database>.<table>`, each in backticks if it has a `.` in it, as in SQL.
     pub table: At<String>,
     /// Columns of the parent and the columns of this table that equal them.
     #[schemars(default, with = "BTreeMap<String, String>")]
@@ -210,7 +211,7 @@ pub enum Size {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ThroughFile {
-    /// `<database>.<table>`
+    /// `<database>.<table>`, each in backticks if it has a `.` in it, as in SQL.
     pub table: At<String>,
     /// Columns of the parent and the link table's columns that equal them.
     #[schemars(with = "BTreeMap<String, String>")]

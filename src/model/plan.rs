@@ -214,8 +214,8 @@ pub enum Equality {
     Collated {
         /// The collation of both sides.
         collation: String,
-        /// The characters to which both sides are padded under a PAD SPACE collation, `None` under NO PAD.
-        padded_to: Option<u64>,
+        /// Whether spaces at the end do not count (PAD SPACE).
+        pads: bool,
     },
 }
 

@@ -23,7 +23,21 @@ impl TableName {
 
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.database, self.table)
+        write!(f, "{}.{}", Shown(&self.database), Shown(&self.table))
+    }
+}
+
+/// A name as SQL takes it: in backticks unless it needs none behind or before a `.`.
+pub struct Shown<'a>(pub &'a str);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+        if self.0.chars().all(plain) && !self.0.starts_with(|c: char| c.is_ascii_digit()) && !self.0.is_empty() {
+            f.write_str(self.0)
+        } else {
+            write!(f, "`{}`", self.0.replace('`', "``"))
+        }
     }
 }
 
@@ -110,7 +124,7 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether NULL is allowed.
     pub nullable: bool,
-    /// Collation of a text column, else `None`.
+    /// Collation of a column of text or labels, else `None`.
     pub collation: Option<String>,
     /// Longest text in characters (or binary in bytes), where the type has such a bound.
     pub length_max: Option<u64>,
@@ -201,5 +215,23 @@ impl SourceFacts {
     /// A server variable by its name in lower case.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_sql_takes_them() {
+        for (database, table, shown) in [
+            ("shop", "order", "shop.order"),
+            ("shop", "Größe_$1", "shop.Größe_$1"),
+            ("my.shop", "a b", "`my.shop`.`a b`"),
+            ("1st", "2", "`1st`.`2`"),
+            ("a`b", "%", "`a``b`.`%`"),
+        ] {
+            assert_eq!(TableName::new(database, table).to_string(), shown);
+        }
     }
 }

@@ -174,9 +174,18 @@ pub struct RawEntry {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// The Redis key of a table's stream.
+/// The Redis key of a table's stream. A `.` in a name is written `%2E` (and so a `%` is `%25`): else the table `b.c` of `a`
+/// and the table `c` of `a.b` would have the same one.
 pub fn stream_key(prefix: &str, table: &TableName) -> String {
-    format!("{prefix}.{table}")
+    let part = |name: &str| name.replace('%', "%25").replace('.', "%2E");
+    format!("{prefix}.{}.{}", part(&table.database), part(&table.table))
+}
+
+/// The key of the stream that a Debezium Server has for a table: what its topics cannot hold is `_` there.
+pub fn foreign_stream_key(prefix: &str, table: &TableName) -> String {
+    let held = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let part = |name: &str| name.chars().map(|c| if held(c) { c } else { '_' }).collect::<String>();
+    format!("{prefix}.{}.{}", part(&table.database), part(&table.table))
 }
 
 #[cfg(test)]
@@ -195,6 +204,16 @@ mod tests {
         for bad in ["", "1", "1-", "-1", "a-b", "1-2-3"] {
             assert!(bad.parse::<EntryId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_table_has_a_stream_of_its_own() {
+        let table = TableName::new;
+        assert_eq!(stream_key("cdc", &table("shop", "order line")), "cdc.shop.order line");
+        assert_eq!(stream_key("cdc", &table("a.b", "c")), "cdc.a%2Eb.c");
+        assert_eq!(stream_key("cdc", &table("a", "b.c")), "cdc.a.b%2Ec");
+        assert_ne!(stream_key("cdc", &table("a", "b%2Ec")), stream_key("cdc", &table("a", "b.c")));
+        assert_eq!(foreign_stream_key("cdc", &table("a.b", "größe 1-$")), "cdc.a.b.gr__e_1-_");
     }
 
     proptest! {

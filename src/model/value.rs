@@ -43,6 +43,15 @@ impl Value {
         Self::Civil(civil.pack())
     }
 
+    /// The form in which it stands in a key: -0 and 0 are one number to MySQL, and to MongoDB.
+    #[must_use]
+    pub fn in_key(self) -> Self {
+        match self {
+            Self::Double(bits) if f64::from_bits(bits) == 0.0 => Self::Double(0),
+            other => other,
+        }
+    }
+
     /// Whether this is SQL NULL, which equals nothing in a join.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)

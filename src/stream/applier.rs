@@ -7,6 +7,10 @@
 //! A root key is looked for as it was spelled in the event. If MySQL returns a row under another spelling (a
 //! case-insensitive key), that row's document is written and the one under the event's spelling removed: so a key
 //! changed from `a` to `A` moves its document.
+//!
+//! Two spellings of one key may be in two hands, for only MySQL can tell that they are equal. Both then write the document
+//! under the spelling that they read. Where their snapshots differ in it, the one that lags can bring back a document under a
+//! spelling that is gone; but the change that the other has seen already is in no batch before the next, which removes it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,6 +26,7 @@ use crate::logic::backoff;
 use crate::logic::conversion::id_document;
 use crate::logic::routing::{Entry, MarkSet};
 use crate::model::build::{BuildRecord, ParkedRecord};
+use crate::model::plan::ProjectionPlan;
 use crate::model::position::{GtidSet, Version};
 use crate::model::value::Key;
 use crate::ops::failpoint;
@@ -209,6 +214,14 @@ async fn before_retry<S, D, R, C: Clock>(context: &Context<S, D, R, C>, attempt:
     Ok(())
 }
 
+/// What a read gave.
+enum Rows {
+    /// All rows.
+    Read(RowSet),
+    /// Some row among them cannot be read, or they are too large. If one root was asked for: as which key it is there.
+    Unreadable { reason: String, present: Vec<Key> },
+}
+
 /// Reads and writes the roots of one shard.
 struct Worker<S, D, R, C> {
     /// What is refused now is parked; before, it is handed back to be tried again after all others.
@@ -248,37 +261,60 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
             };
             failpoint::hit("stream.read").await;
             // A slice in which one row cannot be read, or that is too large, is halved until that root is alone.
-            let reason = match read {
-                Ok(Read::Rows(rows)) => {
-                    refused.extend(self.write(slice, rows, version).await?);
-                    continue;
+            match read {
+                Rows::Read(rows) => refused.extend(self.write(slice, rows, version).await?),
+                Rows::Unreadable { reason, present } => {
+                    if slice.len() > 1 {
+                        let half = slice.split_off(slice.len() / 2);
+                        slices.extend([slice, half]);
+                    } else {
+                        self.unreadable(&keys[0], present, reason, version).await?;
+                    }
                 }
-                Ok(Read::TooLarge) => format!("its rows take more than {READ_BYTES_MAX} bytes"),
-                Err(unreadable) => unreadable.chain(),
-            };
-            if slice.len() > 1 {
-                let half = slice.split_off(slice.len() / 2);
-                slices.extend([slice, half]);
-            } else {
-                self.park(slice.into_iter().map(|(key, _)| (key, reason.clone())).collect(), version).await?;
             }
         }
         Ok(refused)
     }
 
-    /// The rows under these roots. The inner error is `Park`: some row among them cannot be read.
-    async fn read(&self, keys: &[Key]) -> Result<(Result<Read>, Version)> {
+    /// The rows under these roots.
+    async fn read(&self, keys: &[Key]) -> Result<(Rows, Version)> {
         let (mut snapshot, version) = fenced(&self.context, &self.build, &self.fence).await?;
         let plan = &self.context.plan.projections[self.projection];
         let (selection, lookups) = (Selection::Keys(keys), Lookups::default());
-        let read = read_rows(&mut snapshot, plan, self.projection, selection, &lookups, READ_BYTES_MAX).await;
-        if let Err(error) = &read
-            && error.kind() != Kind::Park
-        {
-            return read.map(|read| (Ok(read), version));
-        }
+        let reason = match read_rows(&mut snapshot, plan, self.projection, selection, &lookups, READ_BYTES_MAX).await {
+            Ok(Read::Rows(rows)) => {
+                snapshot.close().await;
+                return Ok((Rows::Read(rows), version));
+            }
+            Ok(Read::TooLarge) => format!("its rows take more than {READ_BYTES_MAX} bytes"),
+            Err(error) if error.kind() == Kind::Park => error.chain(),
+            Err(error) => return Err(error),
+        };
+        let present = match keys {
+            [_] => match snapshot.present(self.projection, keys).await {
+                Ok(present) => present,
+                // It is the key itself that cannot be read.
+                Err(error) if error.kind() == Kind::Park => keys.to_vec(),
+                Err(error) => return Err(error),
+            },
+            _ => Vec::new(),
+        };
         snapshot.close().await;
-        Ok((read, version))
+        Ok((Rows::Unreadable { reason, present }, version))
+    }
+
+    /// Parks the one root that was asked for. Its row may be there under another spelling of the key: then that is its key,
+    /// and there is no document under the other.
+    async fn unreadable(&self, asked: &Key, present: Vec<Key>, reason: String, version: Version) -> Result<()> {
+        if !present.contains(asked) {
+            self.write(vec![(asked.clone(), false)], RowSet::nothing(self.plan()), version).await?;
+        }
+        let failed: Vec<(Key, String)> = present.into_iter().map(|key| (key, reason.clone())).collect();
+        if failed.is_empty() { Ok(()) } else { self.park(failed, version).await }
+    }
+
+    fn plan(&self) -> &ProjectionPlan {
+        &self.context.plan.projections[self.projection]
     }
 
     async fn write(&self, asked: Vec<(Key, bool)>, rows: RowSet, version: Version) -> Result<Vec<(Key, bool)>> {
@@ -297,7 +333,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Worker<S, D, R, C> {
             keys.push(document.key.clone());
             writes.push(Write::Put { document, likely_new });
         }
-        let plan = &context.plan.projections[self.projection];
+        let plan = self.plan();
         for (key, _) in &asked {
             if !present.contains(key) && !parked.contains(key) {
                 writes.push(Write::Delete { id: id_document(plan, key) });

@@ -37,7 +37,7 @@ use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, RecordStore, Source, StreamStore};
 use consumer::Batch;
 
-pub use streams::{Streams, member_id};
+pub use streams::{Streams, key_of, member_id};
 
 /// A checkpoint is stored at most this often; a crash repeats what came since, which is harmless.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);

@@ -21,7 +21,7 @@ use crate::logic::following::{Tracker, Verdict};
 use crate::model::change::{LogEvent, Passed};
 use crate::model::position::GtidSet;
 use crate::model::schema::TableName;
-use crate::model::stream::{Member, Meta, StreamCheckpoint, stream_key};
+use crate::model::stream::{Member, Meta, StreamCheckpoint};
 use crate::ops::failpoint;
 use crate::ops::shutdown::Shutdown;
 use crate::ports::{Clock, DocumentStore, Look, RecordStore, Source, StreamStore};
@@ -250,7 +250,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock, T: StreamStore> Read
         let passed = stored.borrow_and_update().clone();
         for (projection, (id, member)) in &self.members {
             let Some(place) = passed.get(*projection).and_then(Option::as_ref) else { continue };
-            let key = |table| stream_key(&self.streams.prefix, table);
+            let key = |table| self.streams.key(table);
             let known = |key: String| place.positions.get(&key).map(|position| (key, *position));
             let read = member.tables.iter().map(key).filter_map(known);
             let positions: Vec<_> = read.filter(|(_, position)| position.count > 0).collect();

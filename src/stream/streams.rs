@@ -13,7 +13,7 @@ use crate::model::build::BuildRecord;
 use crate::model::plan::JobPlan;
 use crate::model::position::GtidSet;
 use crate::model::schema::TableName;
-use crate::model::stream::{Member, stream_key};
+use crate::model::stream::{Member, foreign_stream_key, stream_key};
 use crate::ports::{ForeignLook, Look, StreamStore};
 
 /// The streams of one prefix, and what a job has to know of them.
@@ -33,6 +33,14 @@ pub struct Streams<T> {
     pub database: String,
 }
 
+/// The Redis key of a table's stream, whoever writes it.
+pub fn key_of(capture: Capture, prefix: &str, table: &TableName) -> String {
+    match capture {
+        Capture::Rowfold => stream_key(prefix, table),
+        Capture::Debezium => foreign_stream_key(prefix, table),
+    }
+}
+
 /// A build's name in `<prefix>.__meta` and in its bookmarks: unique among jobs that have different targets.
 pub fn member_id(database: &str, build: &BuildRecord) -> String {
     format!("{database}/{}", build.id())
@@ -41,7 +49,12 @@ pub fn member_id(database: &str, build: &BuildRecord) -> String {
 impl<T: StreamStore> Streams<T> {
     /// The Redis keys of all streams of a job, in the order of its tables.
     pub fn keys(&self, plan: &JobPlan) -> Vec<String> {
-        plan.tables.iter().map(|table| stream_key(&self.prefix, &table.name)).collect()
+        plan.tables.iter().map(|table| self.key(&table.name)).collect()
+    }
+
+    /// The Redis key of a table's stream.
+    pub fn key(&self, table: &TableName) -> String {
+        key_of(self.capture, &self.prefix, table)
     }
 
     /// What the record says of one of the job's builds.

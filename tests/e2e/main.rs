@@ -2,7 +2,7 @@
 //! Owns: the list of what is tested. Does not own: servers (`scripts/services`).
 //!
 //! `ROWFOLD_E2E_SEED` repeats a run, `ROWFOLD_E2E_SCHEMAS` and `ROWFOLD_E2E_FIRST` choose its generated schemas,
-//! `ROWFOLD_E2E_CASE` the mistakes by part of their name,
+//! `ROWFOLD_E2E_CASE` the mistakes and `ROWFOLD_E2E_KEYS` the types of keys by part of their name,
 //! `ROWFOLD_E2E_REDIS_SCHEMAS` how many of them pass through Redis, `ROWFOLD_E2E_KILL_SCHEMA` the schema under kill -9, `ROWFOLD_E2E_BINARY` another build of the engine.
 //! What engines wrote is in `target/tmp/e2e/<test>/`; after a failure the databases `rf_e2e_<pid>_<test>` stay until the
 //! next run.
@@ -15,10 +15,13 @@ mod ddl;
 mod gap;
 mod harness;
 mod jobs;
+mod keys;
 mod kill;
 mod ledger;
 mod lost;
+mod names;
 mod oracle;
+mod parked;
 mod position;
 mod redis;
 mod rng;

@@ -4,6 +4,7 @@
 //! dropped and made again).
 #![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
+mod collations;
 mod definitions;
 mod differential;
 mod entries;

@@ -117,7 +117,6 @@ pub fn join(parent: &Table, child: &Table, pairs: &[(&str, &str)], follows_root_
     let pair = |(left, right): &(&str, &str)| {
         let (left, right) = (parent.column(left).expect("a column"), child.column(right).expect("a column"));
         let (from, to) = (&parent.columns[left], &child.columns[right]);
-        let length = from.length_max.max(to.length_max);
         JoinPair {
             parent_column: from.name.clone(),
             parent_position: left,
@@ -125,10 +124,9 @@ pub fn join(parent: &Table, child: &Table, pairs: &[(&str, &str)], follows_root_
             child_position: Some(right),
             kind: to.kind.clone(),
             equality: match &from.collation {
-                Some(collation) => Equality::Collated {
-                    collation: collation.clone(),
-                    padded_to: (!collation.contains("_0900_")).then_some(length).flatten(),
-                },
+                Some(collation) => {
+                    Equality::Collated { collation: collation.clone(), pads: !collation.contains("_0900_") }
+                }
                 None => Equality::Exact,
             },
         }

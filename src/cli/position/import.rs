@@ -15,7 +15,7 @@ use crate::logic::envelope::foreign;
 use crate::model::change::SourceState;
 use crate::model::position::GtidSet;
 use crate::model::schema::TableName;
-use crate::model::stream::{Epoch, stream_key};
+use crate::model::stream::{Epoch, foreign_stream_key, stream_key};
 use crate::ports::{Begin, ForeignLook, Look, StreamStore};
 
 /// Nothing may arrive for this long: a Debezium Server that runs writes its offsets and heartbeats meanwhile, or nothing
@@ -37,6 +37,13 @@ pub(super) async fn run(job: &Path) -> Result<u8> {
     let store = connect::streams(stream).await?;
     let tables = loaded.tables();
     let keys: Vec<String> = tables.iter().map(|table| stream_key(&stream.prefix, table)).collect();
+    let other = |table: &&TableName| foreign_stream_key(&stream.prefix, table) != stream_key(&stream.prefix, table);
+    if let Some(table) = tables.iter().find(other) {
+        return Err(Error::config(format!(
+            "the Debezium Server spells the stream of {table} in another way, so it cannot be gone on with: remove \
+             `capture: debezium` from the job and run it with --start-over"
+        )));
+    }
     let before = store.look_foreign(&keys, &stream.offsets_key).await?;
     eprintln!("rowfold: waiting {} s for entries that still arrive", QUIET.as_secs());
     connect::pause(QUIET).await;

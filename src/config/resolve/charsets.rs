@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::plan::TableUse;
-use crate::model::schema::{Table, TableName};
+use crate::model::schema::{ColumnKind, Table, TableName};
 
 use super::{Work, sql};
 
@@ -17,7 +17,8 @@ const UNSURE: &[&str] = &["sjis", "cp932", "ujis", "eucjpms", "big5", "gbk", "gb
 pub fn check(tables: &BTreeMap<TableName, Table>, used: &[TableUse], work: &mut Work<'_>) {
     for (table, column) in used.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column))) {
         let set = column.collation.as_deref().and_then(|collation| collation.split('_').next()).unwrap_or_default();
-        if !column.routes || !UNSURE.contains(&set) {
+        // Labels are known from the definition.
+        if !column.routes || column.kind != ColumnKind::Text || !UNSURE.contains(&set) {
             continue;
         }
         let Some(table) = tables.get(&table.name) else { continue };

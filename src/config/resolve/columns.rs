@@ -75,6 +75,27 @@ impl Names {
 
     /// Takes a name, or reports what is wrong with it.
     pub fn take(&mut self, name: &str, spot: Spot, path: &str, report: &mut Report) {
+        self.take_or(name, spot, path, report, None);
+    }
+
+    /// As [`Names::take`], for the name of a column of `table` that is shown as it is.
+    fn take_column(&mut self, name: &str, table: &Table, spot: Spot, path: &str, report: &mut Report) {
+        let better: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+        let mut better =
+            Some(better.trim_matches('_')).filter(|better| !better.is_empty()).unwrap_or("field").to_string();
+        while table.column(&better).is_some() {
+            better.push('_');
+        }
+        self.take_or(
+            name,
+            spot,
+            path,
+            report,
+            Some(format!("rename: {{{}: {}}}", yaml_text(name), yaml_text(&better))),
+        );
+    }
+
+    fn take_or(&mut self, name: &str, spot: Spot, path: &str, report: &mut Report, mend: Option<String>) {
         let wrong = if name.is_empty() {
             Some("a field needs a name".to_string())
         } else if self.root && RESERVED.contains(&name) {
@@ -90,7 +111,7 @@ impl Names {
         };
         let fix = "`rename` the column, or call the field something else".to_string();
         if let Some(what) = wrong {
-            report.error("E-FIELD", spot, path, what, Some(fix));
+            report.error("E-FIELD", spot, path, what, Some(mend.unwrap_or(fix)));
         } else if let Some(other) = self.taken.get(name) {
             let what = format!("two fields of one document are called `{name}` (the other: {other})");
             report.error("E-FIELD", spot, path, what, Some(fix));
@@ -98,6 +119,16 @@ impl Names {
             self.keep(name, path);
         }
     }
+}
+
+/// A name as a key in a job file.
+fn yaml_text(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain) {
+        return name.to_string();
+    }
+    // JSON's strings are YAML's, too.
+    serde_json::Value::from(name).to_string()
 }
 
 fn shown_columns<'a>(draft: &mut Draft<'a>, table: &'a Table, names: &mut Names, work: &mut Work<'a>) {
@@ -119,14 +150,20 @@ fn shown_columns<'a>(draft: &mut Draft<'a>, table: &'a Table, names: &mut Names,
     let renamed = renamed(table, &shows.rename, &shown, &path, work);
     for &at in &shown {
         let column = &table.columns[at];
-        let named = spots.get(&at).copied().unwrap_or(draft.table_at.spot);
-        readable(table, column, named, &path, work);
-        let (field, spot) = match renamed.get(&at) {
-            Some(name) => (name.value.clone(), name.spot),
-            None => (column.name.clone(), named),
+        let spot = spots.get(&at).copied().unwrap_or(draft.table_at.spot);
+        readable(table, column, spot, &path, work);
+        let path = below(&path, &column.name);
+        let field = match renamed.get(&at) {
+            Some(name) => {
+                names.take(&name.value, name.spot, &path, &mut work.report);
+                name.value.clone()
+            }
+            None => {
+                names.take_column(&column.name, table, spot, &path, &mut work.report);
+                column.name.clone()
+            }
         };
-        names.take(&field, spot, &below(&path, &column.name), &mut work.report);
-        push_plain(draft, at, column, field, named);
+        push_plain(draft, at, column, field, spot);
     }
 }
 

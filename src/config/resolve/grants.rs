@@ -67,7 +67,8 @@ impl Grant {
     }
 
     fn covers(&self, table: &TableName) -> bool {
-        self.database.as_ref().is_none_or(|pattern| like(pattern, &table.database))
+        // A database is a pattern only where no table is named.
+        self.database.as_ref().is_none_or(|pattern| *pattern == table.database || like(pattern, &table.database))
             && self.table.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(&table.table))
     }
 }
@@ -75,8 +76,8 @@ impl Grant {
 /// `GRANT <privileges> ON <object> TO <account> ...`
 fn parse(line: &str) -> Option<Grant> {
     let rest = line.trim().strip_prefix("GRANT ")?;
-    let (list, rest) = rest.split_once(" ON ")?;
-    let (object, _) = rest.split_once(" TO ")?;
+    let (list, rest) = split_outside(rest, " ON ")?;
+    let (object, _) = split_outside(rest, " TO ")?;
     if object.starts_with("PROCEDURE ") || object.starts_with("FUNCTION ") || list.trim() == "PROXY" {
         return None;
     }
@@ -114,12 +115,17 @@ fn privileges(list: &str) -> Vec<(String, bool)> {
 
 /// The two parts of `` `db`.`table` ``; a `.` inside backticks counts as text.
 fn split_object(object: &str) -> Option<(&str, &str)> {
+    split_outside(object, ".")
+}
+
+/// The text before and after the first `word` that does not stand in backticks.
+fn split_outside<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
     let mut inside = false;
-    for (at, c) in object.char_indices() {
-        match c {
-            '`' => inside = !inside,
-            '.' if !inside => return Some((&object[..at], &object[at + 1..])),
-            _ => {}
+    for (at, c) in text.char_indices() {
+        if c == '`' {
+            inside = !inside;
+        } else if !inside && let Some(after) = text[at..].strip_prefix(word) {
+            return Some((&text[..at], after));
         }
     }
     None
@@ -127,12 +133,13 @@ fn split_object(object: &str) -> Option<(&str, &str)> {
 
 fn part(text: &str) -> Option<String> {
     let text = text.trim();
-    (text != "*").then(|| text.trim_matches('`').replace("``", "`"))
+    let inner = text.strip_prefix('`').and_then(|text| text.strip_suffix('`')).unwrap_or(text);
+    (text != "*").then(|| inner.replace("``", "`"))
 }
 
 /// `` TO `user`@`host` ``
 fn account(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once(" TO ")?;
+    let (_, rest) = split_outside(line, " TO ")?;
     let account = rest.split(" WITH ").next()?.split(" IDENTIFIED ").next()?.split(" REQUIRE ").next()?;
     Some(account.trim().replace('`', "'"))
 }
@@ -176,6 +183,8 @@ mod tests {
         assert_eq!(grant.database.as_deref(), Some("my\\_db"));
         assert!(grant.covers(&TableName::new("my_db", "t")));
         assert!(!grant.covers(&TableName::new("myxdb", "t")));
+        let odd = parse("GRANT SELECT (`a ON b`), SELECT ON `a TO \\b```.`c.d``` TO `u`@`%`").unwrap();
+        assert!(odd.gives("SELECT") && odd.covers(&TableName::new("a TO \\b`", "c.d`")));
         assert!(parse("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION").unwrap().gives("SELECT"));
         assert_eq!(parse("GRANT EXECUTE ON FUNCTION `a`.`b` TO `u`@`%`"), None);
         assert_eq!(parse("GRANT PROXY ON ``@`` TO `root`@`localhost`"), None);

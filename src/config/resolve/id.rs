@@ -134,6 +134,13 @@ fn sortable(table: &Table, column: usize, spot: Spot, path: &str, work: &mut Wor
     let column = &table.columns[column];
     let described = sql::describe(table, column);
     match &column.kind {
+        ColumnKind::Enum(labels) | ColumnKind::Set(labels) if labels.iter().any(String::is_empty) => {
+            let what = format!(
+                "{described} cannot be a part of `_id`: its empty label and the value that stands for none look alike"
+            );
+            let fix = "choose another unique key with `id`".to_string();
+            work.report.error("E-KEY-TYPE", spot, path, what, Some(fix));
+        }
         ColumnKind::Enum(_) | ColumnKind::Set(_) => {
             let what = format!(
                 "{described} is a part of `_id`: MySQL compares it without its index, so chunks are read slowly"

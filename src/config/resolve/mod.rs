@@ -189,7 +189,8 @@ impl<'a> Work<'a> {
     fn table(&mut self, at: &At<String>, path: &str) -> Option<&'a Table> {
         let Some(name) = table_name(&at.value) else {
             let what = format!("`{}` is not a table's full name", at.value);
-            self.report.error("E-SCHEMA", at.spot, path, what, Some("write <database>.<table>".to_string()));
+            let fix = "write <database>.<table>; a name with a `.` or a backtick in it stands in backticks, as in SQL";
+            self.report.error("E-SCHEMA", at.spot, path, what, Some(fix.to_string()));
             return None;
         };
         self.named.entry(name.clone()).or_insert_with(|| (at.spot, path.to_string()));

@@ -64,8 +64,13 @@ fn term(table: &Table, name: &At<String>, path: &str, work: &mut Work<'_>) -> Op
             _ => None,
         }
     });
+    // A column may be called `price desc`.
+    let split = split.filter(|_| table.column(written).is_none());
     let (column, descending) = split.unwrap_or((written, false));
-    let column = work.column(table, &At { value: column.to_string(), spot: name.spot }, path)?;
+    let quoted =
+        column.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).filter(|_| table.column(column).is_none());
+    let column = quoted.map_or_else(|| column.to_string(), |name| name.replace("``", "`"));
+    let column = work.column(table, &At { value: column, spot: name.spot }, path)?;
     if !comparable(&table.columns[column].kind) {
         let what = format!("an array cannot be ordered by {}", sql::describe(table, &table.columns[column]));
         work.report.error("E-VALUE", name.spot, path, what, None);

@@ -2,7 +2,7 @@
 //!
 //! Owns: quoting of identifiers, the statements that messages suggest. Does not own: queries (`edge::mysql::sql`).
 
-use crate::model::schema::{Column, Table, TableName};
+use crate::model::schema::{Column, Shown, Table, TableName};
 
 /// An identifier in backticks.
 pub fn quoted(name: &str) -> String {
@@ -14,15 +14,31 @@ pub fn quoted_table(name: &TableName) -> String {
     format!("{}.{}", quoted(&name.database), quoted(&name.table))
 }
 
-/// `<database>.<table>`, each part with or without backticks.
+/// `<database>.<table>`, each part with or without backticks. One with a `.` in it needs them.
 pub fn table_name(text: &str) -> Option<TableName> {
-    let (database, table) = text.trim().split_once('.')?;
-    let bare = |part: &str| {
-        let inner = part.strip_prefix('`').and_then(|part| part.strip_suffix('`'));
-        inner.map_or_else(|| part.to_string(), |inner| inner.replace("``", "`"))
+    let (database, rest) = name_part(text.trim())?;
+    let (table, rest) = name_part(rest.trim_start().strip_prefix('.')?.trim_start())?;
+    (rest.is_empty() && !database.is_empty() && !table.is_empty()).then(|| TableName::new(database, table))
+}
+
+/// The name at the start of `text`, and what follows it.
+fn name_part(text: &str) -> Option<(String, &str)> {
+    let Some(mut rest) = text.strip_prefix('`') else {
+        let end = text.find(['.', '`']).unwrap_or(text.len());
+        return Some((text[..end].trim_end().to_string(), &text[end..]));
     };
-    let name = TableName::new(bare(database), bare(table));
-    (!name.database.is_empty() && !name.table.is_empty()).then_some(name)
+    let mut name = String::new();
+    loop {
+        let (before, after) = rest.split_once('`')?;
+        name.push_str(before);
+        match after.strip_prefix('`') {
+            Some(after) => {
+                name.push('`');
+                rest = after;
+            }
+            None => return Some((name, after)),
+        }
+    }
 }
 
 /// Columns of a table by position, in backticks with commas.
@@ -33,7 +49,7 @@ pub fn column_list(table: &Table, columns: &[usize]) -> String {
 
 /// Columns of a table by position, as messages show them.
 pub fn plain_list(table: &Table, columns: &[usize]) -> String {
-    let names: Vec<&str> = columns.iter().map(|&at| table.columns[at].name.as_str()).collect();
+    let names: Vec<String> = columns.iter().map(|&at| Shown(&table.columns[at].name).to_string()).collect();
     format!("({})", names.join(", "))
 }
 
@@ -68,7 +84,7 @@ pub fn forbid_null(table: &Table, columns: &[usize]) -> String {
 /// A column with its type and collation, as messages show it.
 pub fn describe(table: &Table, column: &Column) -> String {
     let collation = column.collation.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    format!("{}.{} ({}{collation})", table.name, column.name, column.declared)
+    format!("{}.{} ({}{collation})", table.name, Shown(&column.name), column.declared)
 }
 
 #[cfg(test)]
@@ -80,7 +96,15 @@ mod tests {
         assert_eq!(quoted("a`b"), "`a``b`");
         assert_eq!(table_name("shop.order"), Some(TableName::new("shop", "order")));
         assert_eq!(table_name("`my shop`.`a``b`"), Some(TableName::new("my shop", "a`b")));
-        for wrong in ["order", ".order", "shop.", ""] {
+        assert_eq!(table_name("`my.db`.`my table`"), Some(TableName::new("my.db", "my table")));
+        assert_eq!(table_name("shop.`a.b`"), Some(TableName::new("shop", "a.b")));
+        assert_eq!(table_name("my shop . order line"), Some(TableName::new("my shop", "order line")));
+        for odd in ["a`.`b", "a``b.c", "`", "``.``", "a.b.c", "`a.b", "`a`b.c"] {
+            let name = TableName::new(odd, odd);
+            assert_eq!(table_name(&quoted_table(&name)), Some(name.clone()), "{odd}");
+            assert_eq!(table_name(&name.to_string()), Some(name), "{odd}");
+        }
+        for wrong in ["order", ".order", "shop.", "", "a.b.c", "`a.b", "`a`b.c", "a.b`", "``.b"] {
             assert_eq!(table_name(wrong), None, "{wrong}");
         }
     }

@@ -53,6 +53,7 @@ use crate::ports::Source;
 pub use self::binlog::MySqlLog;
 pub use self::server::MySqlServer;
 pub use self::snapshot::MySqlSnapshot;
+pub use self::sql::weight as text_weight;
 
 /// How much longer than asked for the server's answer to a wait may take.
 const WAIT_SLACK: Duration = Duration::from_secs(10);

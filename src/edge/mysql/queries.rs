@@ -182,6 +182,17 @@ impl<'a> Queries<'a> {
         }
     }
 
+    /// Those of some root keys that are there.
+    pub(super) fn present(&self, keys: &[Key]) -> Option<Query> {
+        let key = self.root_key("");
+        let condition = sql::any_of(&key, keys)?;
+        let root = self.projection.root();
+        let names: Vec<&str> = self.projection.id.iter().map(|id| id.column.as_str()).collect();
+        let (table, hint) = (sql::table(&root.table), self.hints.finding(&root.table, &names));
+        let sql = format!("SELECT {} FROM {table}{hint} WHERE {condition}", sql::names(&key));
+        Some(Query { sql, kinds: self.projection.key_kinds() })
+    }
+
     /// How many root rows a range of root keys holds.
     pub(super) fn count(&self, after: Option<&Key>, up_to: Option<&Key>) -> String {
         let range = sql::range(&self.root_key(""), after, up_to);
@@ -201,12 +212,9 @@ impl<'a> Queries<'a> {
         let plan = &self.projection.nodes[node];
         let (join, parent) = (plan.join.as_ref()?, plan.parent?);
         let names: Vec<&str> = join.pairs.iter().map(|pair| pair.parent_column.as_str()).collect();
-        let columns = join.pairs.iter().map(|pair| {
-            let sql = format!("n{parent}.{}", sql::name(&pair.parent_column));
-            KeyColumn { sql, kind: Some(pair.kind.clone()) }
-        });
-        let found = sql::any_of(&columns.collect::<Vec<_>>(), keys)?;
         let table = &self.projection.nodes[parent].table;
+        let columns = names.iter().map(|column| self.key_column(table, column, &format!("n{parent}.")));
+        let found = sql::any_of(&columns.collect::<Vec<_>>(), keys)?;
         let from = format!("{} AS n{parent}{}", sql::table(table), self.hints.finding(table, &names));
         Some(self.walk_up(from, parent, found, after, limit))
     }
@@ -279,12 +287,8 @@ impl<'a> Queries<'a> {
     }
 
     fn root_key(&self, prefix: &str) -> Vec<KeyColumn> {
-        let root = self.projection.root();
-        let key = self.projection.id.iter().map(|id| KeyColumn {
-            sql: format!("{prefix}{}", sql::name(&id.column)),
-            kind: Some(root.columns[id.position].kind.clone()),
-        });
-        key.collect()
+        let table = &self.projection.root().table;
+        self.projection.id.iter().map(|id| self.key_column(table, &id.column, prefix)).collect()
     }
 
     fn child_columns(&self, join: &JoinPlan, table: &TableName, prefix: &str) -> Vec<KeyColumn> {
@@ -295,7 +299,12 @@ impl<'a> Queries<'a> {
     fn key_column(&self, table: &TableName, column: &str, prefix: &str) -> KeyColumn {
         let used = self.plan.tables.iter().find(|used| used.name == *table);
         let known = used.and_then(|used| used.columns.iter().find(|known| known.name == column));
-        KeyColumn { sql: format!("{prefix}{}", sql::name(column)), kind: known.map(|known| known.kind.clone()) }
+        let collation = known.and_then(|known| known.collation.as_deref());
+        KeyColumn {
+            sql: format!("{prefix}{}", sql::name(column)),
+            kind: known.map(|known| known.kind.clone()),
+            recoded: collation.is_some_and(|collation| !collation.starts_with("utf8mb4_")),
+        }
     }
 
     fn layout_kinds(&self, node: usize, extras: &[Extra]) -> Vec<ColumnKind> {

@@ -170,7 +170,9 @@ fn column(row: &Row) -> Column {
     });
     Column {
         name: text(row, 2),
-        collation: matches!(kind, ColumnKind::Text).then(|| nullable_text(row, 6)).flatten(),
+        collation: matches!(kind, ColumnKind::Text | ColumnKind::Enum(_) | ColumnKind::Set(_))
+            .then(|| nullable_text(row, 6))
+            .flatten(),
         length_max: matches!(kind, ColumnKind::Text | ColumnKind::Binary | ColumnKind::FixedBinary { .. })
             .then_some(length_max)
             .flatten(),

@@ -73,7 +73,7 @@ pub(super) async fn read_keys(session: &mut Session, what: &str, query: &Query) 
 
 fn keys_of(batch: &RecordBatch, kinds: &[ColumnKind]) -> Vec<Key> {
     let key = |row| {
-        let values = batch.columns().iter().zip(kinds).map(|(column, kind)| value_at(column, kind, row));
+        let values = batch.columns().iter().zip(kinds).map(|(column, kind)| value_at(column, kind, row).in_key());
         Key(values.collect())
     };
     (0..batch.num_rows()).map(key).collect()
@@ -129,6 +129,12 @@ impl Snapshot for MySqlSnapshot {
     ) -> Result<Vec<Key>> {
         let what = format!("looking for roots linked to {}", self.table(projection, node));
         let query = self.queries(projection).roots_of_linked(node, keys, after, limit);
+        self.keys(&what, query).await
+    }
+
+    async fn present(&mut self, projection: usize, keys: &[Key]) -> Result<Vec<Key>> {
+        let what = format!("looking for roots of {}", self.table(projection, 0));
+        let query = self.queries(projection).present(keys);
         self.keys(&what, query).await
     }
 

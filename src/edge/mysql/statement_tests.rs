@@ -33,7 +33,7 @@ fn definitions_and_rows() {
         &[("shop.a", Rows), ("x.b", Rows), ("shop.to", Rows), ("shop.d", Rows)],
     );
     assert_effects("ALTER TABLE a ADD COLUMN `tag` INT DEFAULT 5", &[("shop.a", Definition)]);
-    assert_effects("alter table `a``b` drop partition p0", &[("shop.a`b", Rows)]);
+    assert_effects("alter table `a``b` drop partition p0", &[("shop.`a``b`", Rows)]);
     assert_effects("ALTER TABLE a EXCHANGE PARTITION p WITH TABLE x.b", &[("shop.a", Rows), ("x.b", Rows)]);
     assert_effects("ALTER TABLE a IMPORT TABLESPACE", &[("shop.a", Rows)]);
     assert_effects("ALTER TABLE a RENAME TO b", &[("shop.a", Rows), ("shop.b", Rows)]);

@@ -18,7 +18,7 @@ use crate::config::resolve::StreamFacts;
 use crate::config::{Capture, StreamSettings};
 use crate::error::Result;
 use crate::model::schema::TableName;
-use crate::model::stream::stream_key;
+use crate::model::stream::{foreign_stream_key, stream_key};
 
 const WHAT: &str = "asking Redis for its settings";
 
@@ -28,7 +28,11 @@ pub(super) async fn facts(
     tables: &[TableName],
 ) -> Result<StreamFacts> {
     let mut facts = StreamFacts { user: store.failures.user().to_string(), ..StreamFacts::default() };
-    let streams: Vec<String> = tables.iter().map(|table| stream_key(&store.prefix, table)).collect();
+    let key = |table| match settings.capture {
+        Capture::Rowfold => stream_key(&store.prefix, table),
+        Capture::Debezium => foreign_stream_key(&store.prefix, table),
+    };
+    let streams: Vec<String> = tables.iter().map(key).collect();
     let mut connection = store.take().await?;
     rights(store, settings, &streams, &mut connection, &mut facts).await?;
     // A connection that may be in a MULTI is not used again.

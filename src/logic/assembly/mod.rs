@@ -30,6 +30,13 @@ pub struct RowSet {
     pub nodes: Vec<NodeRows>,
 }
 
+impl RowSet {
+    /// What a read gives that finds no root.
+    pub fn nothing(plan: &ProjectionPlan) -> Self {
+        Self { nodes: plan.nodes.iter().map(|_| NodeRows::Read(Vec::new())).collect() }
+    }
+}
+
 /// The rows of one node.
 #[derive(Debug, Clone)]
 pub enum NodeRows {
@@ -128,7 +135,8 @@ fn too_large(bytes: usize) -> Error {
 /// The root key of a row.
 pub fn root_key(plan: &ProjectionPlan, batch: &RecordBatch, row: usize) -> Key {
     let root = plan.root();
-    Key(plan.id.iter().map(|id| value_at(batch.column(id.position), &root.columns[id.position].kind, row)).collect())
+    let value = |position: usize| value_at(batch.column(position), &root.columns[position].kind, row).in_key();
+    Key(plan.id.iter().map(|id| value(id.position)).collect())
 }
 
 fn finish(mut writer: BsonWriter, version: Version, build: i32) -> Vec<u8> {

@@ -128,7 +128,7 @@ fn nested_rows_stand_under_their_parent_in_reading_order() {
 
 #[test]
 fn text_joins_by_weight_string_not_by_bytes() {
-    let collated = Equality::Collated { collation: "utf8mb4_0900_ai_ci".into(), padded_to: None };
+    let collated = Equality::Collated { collation: "utf8mb4_0900_ai_ci".into(), pads: false };
     let plan = projection(vec![
         node("", None, Shape::Root, vec![column("id", INT), column("sku", ColumnKind::Text)], None),
         node("product", Some(0), Shape::One, vec![column("sku", ColumnKind::Text)], join(1, 0, collated)),

@@ -98,7 +98,7 @@ pub fn is_relevant(change: &RowChange) -> bool {
 /// The key in an image. A column that is absent from the image after is unchanged: it is taken from the one before.
 fn key_of(image: &Image, before: Option<&Image>, cells: &[usize]) -> Option<Key> {
     let value = |cell: &usize| match (&image.0[*cell], before.map(|before| &before.0[*cell])) {
-        (Cell::Value(value), _) | (Cell::Absent, Some(Cell::Value(value))) => Some(value.clone()),
+        (Cell::Value(value), _) | (Cell::Absent, Some(Cell::Value(value))) => Some(value.clone().in_key()),
         _ => None,
     };
     cells.iter().map(value).collect::<Option<Vec<Value>>>().map(Key)

@@ -1,7 +1,7 @@
 //! The owner of capture: the source's row changes into Redis streams.
 //!
-//! Owns: [`Publisher`]: holding the lease, and one session after the other. [`opening`] begins one, [`session`] is one from
-//! the log to the streams, [`room`] waits for room and trims. Does not own: decisions (`logic::capturing`), the text of
+//! Owns: [`Publisher`]: holding the lease, and one session after the other. `opening` begins one, `session` is one from
+//! the log to the streams, `room` waits for room and trims. Does not own: decisions (`logic::capturing`), the text of
 //! entries (`logic::envelope`), what readers make of it (`logic::following`).
 //!
 //! Every change of what is captured, and every failure, ends a session; the next one begins from what the record says. Two

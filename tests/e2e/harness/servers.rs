@@ -169,11 +169,13 @@ async fn drop_leftovers() {
     let mut conn = mysql(None).await;
     let names: Vec<String> = conn.query("SHOW DATABASES").await.expect("databases can be listed");
     for name in names.iter().filter(|n| dead(n).is_some()) {
-        execute(&mut conn, &format!("DROP DATABASE IF EXISTS `{name}`")).await;
+        execute(&mut conn, &format!("DROP DATABASE IF EXISTS `{}`", name.replace('`', "``"))).await;
     }
     let redis = Redis::shared();
-    for key in redis.contents(PREFIX).into_keys().filter(|key| dead(key).is_some()) {
-        redis.remove(&key);
+    // By run and not by key: a key can hold what a pattern takes for something else.
+    let run = |key: String| Some(format!("{PREFIX}{}_", key.strip_prefix(PREFIX)?.split('_').next()?));
+    for run in redis.contents(PREFIX).into_keys().filter(|key| dead(key).is_some()).filter_map(run) {
+        redis.remove(&run);
     }
     let client = mongo().await;
     for name in client.list_database_names().await.expect("databases can be listed") {

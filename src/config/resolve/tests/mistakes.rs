@@ -31,7 +31,7 @@ fn unknown_tables_and_columns_are_guessed() {
             "12 E-SCHEMA projections[1].many.lines.order_by: table shop.order_line has no column `lin` => did you mean line?",
             "13 E-SCHEMA projections[1].many.tags.table: there is no table shop.tagg, or the source's account may not see it => did you mean shop.tag?",
             "13 E-SCHEMA projections[1].many.tags.through.table: there is no table shop.order_tags, or the source's account may not see it => did you mean shop.order_tag?",
-            "15 E-SCHEMA projections[1].one.customer.table: `customer` is not a table's full name => write <database>.<table>",
+            "15 E-SCHEMA projections[1].one.customer.table: `customer` is not a table's full name => write <database>.<table>; a name with a `.` or a backtick in it stands in backticks, as in SQL",
         ],
     );
 }
@@ -213,9 +213,9 @@ fn fields_have_good_names_and_each_its_own() {
   as: {region: bool}
 ",
         &[
-            "6 E-FIELD projections[0]._id: the field `_id` is rowfold's own => `rename` the column, or call the field something else",
-            "6 E-FIELD projections[0].a.b: the field `a.b` has a `.` in it, which MongoDB reads as a path => `rename` the column, or call the field something else",
-            "6 E-FIELD projections[0].$c: the field `$c` begins with `$`, which MongoDB reads as an operator => `rename` the column, or call the field something else",
+            "6 E-FIELD projections[0]._id: the field `_id` is rowfold's own => rename: {_id: id_}",
+            "6 E-FIELD projections[0].a.b: the field `a.b` has a `.` in it, which MongoDB reads as a path => rename: {\"a.b\": a_b}",
+            "6 E-FIELD projections[0].$c: the field `$c` begins with `$`, which MongoDB reads as an operator => rename: {\"$c\": c}",
             "8 E-FIELD projections[1].placed: two fields of one document are called `placed` (the other: projections[1].status) => `rename` the column, or call the field something else",
             "9 E-FIELD projections[1].shipped: the field `_rf` is rowfold's own => `rename` the column, or call the field something else",
             "9 E-FIELD projections[1].region: a field needs a name => `rename` the column, or call the field something else",

@@ -113,11 +113,11 @@ fn joins_follow_the_roots_key_in_its_order() {
     assert_eq!(columns(events), ["event=`event`", "-=`region`", "-=`no`", "-=`at`"]);
     assert_eq!((customer.parent, orders.parent, lines.parent), (Some(0), Some(1), Some(0)));
     let region = &join(lines).pairs[0];
-    assert_eq!(region.equality, Equality::Collated { collation: "utf8mb4_0900_ai_ci".to_string(), padded_to: None });
+    assert_eq!(region.equality, Equality::Collated { collation: "utf8mb4_0900_ai_ci".to_string(), pads: false });
 }
 
 #[test]
-fn text_that_pads_says_to_which_length() {
+fn text_that_pads_says_so() {
     let plan = only(
         "- collection: a
   root: shop.product
@@ -127,7 +127,7 @@ fn text_that_pads_says_to_which_length() {
     );
     let pair = &join(&plan.nodes[1]).pairs[0];
     let collation = "utf8mb4_general_ci".to_string();
-    assert_eq!(pair.equality, Equality::Collated { collation, padded_to: Some(20) });
+    assert_eq!(pair.equality, Equality::Collated { collation, pads: true });
     assert_eq!(pair.kind, ColumnKind::Text);
     assert!(join(&plan.nodes[1]).follows_root_key);
 }

@@ -1,0 +1,1 @@
+CREATE TABLE orders (k ENUM('', 'a') NOT NULL PRIMARY KEY, v INT);

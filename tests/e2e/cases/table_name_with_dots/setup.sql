@@ -1,0 +1,1 @@
+CREATE TABLE `or.ders` (id INT PRIMARY KEY);
