@@ -17,6 +17,7 @@ use mysql_common::packets::{GnoInterval, Sid, Tag};
 use super::charset::Charsets;
 use super::event::{Begun, Incoming, kind};
 use super::failure::Doing;
+use super::needs::Need;
 use super::server::{MySqlServer, STATEMENT_LIMIT, text};
 use super::transaction::{Assembler, Fed};
 use crate::error::{Error, Result};
@@ -46,8 +47,8 @@ pub struct MySqlLog {
     server: MySqlServer,
     stream: BinlogStream,
     assembler: Assembler,
-    /// An event that waits for a table's definition.
-    waiting: Option<(Event, usize)>,
+    /// An event that waits for something that the server has to be asked for.
+    waiting: Option<(Event, Need)>,
     /// How long the next event may take: [`SILENCE_MAX`], and more inside a large transaction.
     patience: Duration,
 }
@@ -78,15 +79,11 @@ impl MySqlLog {
         Ok(Self { server: server.clone(), stream, assembler, waiting: None, patience: SILENCE_MAX })
     }
 
-    /// Reads the definition that the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
-    async fn define(&mut self) -> Result<()> {
-        let Some(&(_, table)) = self.waiting.as_ref() else {
-            return Ok(());
-        };
-        let name = self.assembler.table(table).clone();
-        let definition = self.server.tables(std::slice::from_ref(&name)).await?.pop();
-        let definition = definition.ok_or_else(|| Error::halt(format!("table {name} is gone from the source")))?;
-        self.assembler.define(table, definition);
+    /// Asks for what the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
+    async fn ask(&mut self) -> Result<()> {
+        if let Some((_, need)) = &self.waiting {
+            need.meet(&self.server, &mut self.assembler).await?;
+        }
         match self.waiting.take() {
             Some((event, _)) => self.feed(event),
             None => Ok(()),
@@ -122,8 +119,8 @@ impl MySqlLog {
             data: event.data(),
             begun,
         };
-        if let Fed::Needs(table) = self.assembler.feed(incoming)? {
-            self.waiting = Some((event, table));
+        if let Fed::Needs(need) = self.assembler.feed(incoming)? {
+            self.waiting = Some((event, need));
         }
         Ok(())
     }
@@ -136,7 +133,7 @@ impl ChangeLog for MySqlLog {
                 return Ok(event);
             }
             if self.waiting.is_some() {
-                self.define().await?;
+                self.ask().await?;
                 continue;
             }
             // The driver panics on an event that is shorter than its header says.

@@ -6,6 +6,7 @@
 //! `sql-common/my_time.cc` (`TIME2`, `DATETIME2`, `TIMESTAMP2`).
 
 use super::charset::Charset;
+use super::compressed;
 use super::cursor::{Cursor, Truncated};
 use super::rows::big_endian;
 use super::table_map::{WireType, types};
@@ -28,6 +29,9 @@ pub(super) enum BadValue {
     /// Text that is none.
     #[error("holds text that is not valid in its character set")]
     Text,
+    /// See `compressed`.
+    #[error("holds a compressed value that is damaged")]
+    Compressed,
 }
 
 /// Bytes of the DECIMAL digits that are left over beside groups of nine.
@@ -51,10 +55,10 @@ pub(super) fn extent<'a>(wire: WireType, cursor: &mut Cursor<'a>) -> Result<&'a 
         types::BIT => wire.length.div_ceil(8) as usize,
         types::NEWDECIMAL => decimal_bytes(wire.length as usize, usize::from(wire.extra)),
         types::ENUM | types::SET => wire.length as usize,
-        types::VARCHAR | types::STRING | types::VAR_STRING => {
+        types::VARCHAR | types::VARCHAR_COMPRESSED | types::STRING | types::VAR_STRING => {
             cursor.little(if wire.length < 256 { 1 } else { 2 })? as usize
         }
-        // BLOB, TEXT, JSON, GEOMETRY, VECTOR: `table_map` lets no other code through.
+        // BLOB, TEXT, JSON, GEOMETRY, VECTOR, and what is compressed of them: `table_map` lets no other code through.
         _ => usize::try_from(cursor.little(usize::from(wire.extra.min(8)))?).map_err(|_| Truncated)?,
     };
     cursor.take(length)
@@ -100,6 +104,10 @@ pub(super) fn value(
     charset: Option<&Charset>,
     bytes: &[u8],
 ) -> Result<Value, BadValue> {
+    if wire.plain() != wire {
+        let plain = compressed::plain(bytes).ok_or(BadValue::Compressed)?;
+        return value(kind, wire.plain(), charset, &plain);
+    }
     if !fits(kind, wire.code) {
         return Err(BadValue::Type);
     }

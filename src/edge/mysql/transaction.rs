@@ -11,6 +11,7 @@ use super::cursor::Cursor;
 use super::decode::{BadRows, RowsForm, TableDecoder};
 use super::event::{self, Begun, Incoming, kind};
 use super::held::{self, HELD_BYTES_MAX, Held, PART_BYTES};
+use super::needs::Need;
 use super::place::Place;
 use super::statement::{self, Effect, Statement, Xid};
 use super::table_map::{self, TableMap};
@@ -27,9 +28,8 @@ const IGNORABLE_FLAG: u16 = 0x80;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fed {
     Taken,
-    /// Today's definition of this table (index into the plan's) is needed first: its rows do not name their columns.
-    /// Define it, and feed the same event again.
-    Needs(usize),
+    /// This is needed first. Meet it, and feed the same event again.
+    Needs(Need),
 }
 
 struct Open {
@@ -57,7 +57,7 @@ pub(super) struct Assembler {
     plan: Arc<JobPlan>,
     place: String,
     fold: bool,
-    charsets: Charsets,
+    pub(super) charsets: Charsets,
     /// Database, then table, as they stand in events, to the index in the plan.
     used: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
     /// By the number that TABLE_MAP gives to a table; `None` if it is not used.
@@ -121,7 +121,7 @@ impl Assembler {
         self.payload
     }
 
-    /// See [`Fed::Needs`].
+    /// See [`Need::Table`].
     pub(super) fn define(&mut self, table: usize, definition: Table) {
         self.definitions.insert(table, definition);
     }
@@ -229,9 +229,8 @@ impl Assembler {
         if bytes > PART_BYTES {
             let mut parts = held::parts(changes);
             changes = parts.pop().unwrap_or_default();
-            for changes in parts {
-                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes, origin: origin.clone() });
-            }
+            let part = |changes| LogEvent::Part { gtid: gtid.clone(), changes, origin: origin.clone() };
+            self.ready.extend(parts.into_iter().map(part));
         }
         let committed_unix_ms = origin.committed_unix_us / 1000;
         self.ready.push_back(LogEvent::Commit(Transaction { gtid, also, changes, committed_unix_ms, origin }));
@@ -247,8 +246,7 @@ impl Assembler {
         if open.origin.thread.is_none() {
             Arc::make_mut(&mut open.origin).thread = Some(head.thread);
         }
-        let statement = statement::read(&head.text, &head.database);
-        match statement {
+        match statement::read(&head.text, &head.database) {
             Statement::Begin => self.opened()?.begun = true,
             Statement::XaStart => {
                 let open = self.opened()?;
@@ -336,10 +334,12 @@ impl Assembler {
             .map_err(|error| self.halt(&format!("the layout of {} cannot be read", used.name)).because(error))?;
         let definition = self.definitions.get(&table);
         if map.names.is_none() && definition.is_none() {
-            return Ok(Fed::Needs(table));
+            return Ok(Fed::Needs(Need::Table(table)));
         }
-        let decoder = TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole);
-        let decoder = decoder.map(Arc::new);
+        let decoder = match TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole) {
+            Err(BadRows::Unread(set)) => return Ok(Fed::Needs(Need::Charset(set))),
+            decoder => decoder.map(Arc::new),
+        };
         self.known.insert(place.table_id, Some(Known { body: cursor.0.to_vec(), table, decoder }));
         Ok(Fed::Taken)
     }

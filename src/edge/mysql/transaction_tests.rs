@@ -218,7 +218,7 @@ fn rows_without_names_need_todays_definition() {
     let mut stream = Stream::new();
     stream.begin(1);
     let map = [&[7, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01t\0", &[2, 3, 252, 1, 2, 3]].concat();
-    assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Needs(0));
+    assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Needs(Need::Table(0)));
     let column = |name: &str, kind| crate::model::schema::Column {
         name: name.into(),
         kind,
