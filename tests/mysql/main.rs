@@ -4,12 +4,18 @@
 //! dropped and made again).
 #![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
+mod charsets;
 mod definitions;
 mod differential;
 mod entries;
 mod log;
+mod parity;
 #[path = "../e2e/harness/private.rs"]
 mod private;
+mod random;
 mod reads;
+mod record;
+mod schemas;
 mod support;
+mod types;
 mod whole;
