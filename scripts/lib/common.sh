@@ -160,12 +160,17 @@ cargo_features() {
   if grep -q '^failpoints *=' "$TOP/Cargo.toml"; then echo --features=failpoints; fi
 }
 
-# use_servers [--mariadb]: exports the addresses of the servers: those of the environment when all three are set, else scripts/services
-# brings its own up, and they go on running.
+# use_servers [--mariadb]: exports the addresses of the servers: those of the environment when all are set, else scripts/services brings
+# its own up, and they go on running.
 # shellcheck disable=SC2120
 use_servers() {
-  if [[ -n ${ROWFOLD_MYSQL_URL:-} && -n ${ROWFOLD_REDIS_URL:-} && -n ${ROWFOLD_MONGO_URL:-} ]]; then
-    say "using the servers that ROWFOLD_MYSQL_URL, ROWFOLD_REDIS_URL and ROWFOLD_MONGO_URL name"
+  local name given=1
+  for name in MYSQL REDIS MONGO ${1:+MARIADB}; do
+    name=ROWFOLD_${name}_URL
+    [[ -n ${!name:-} ]] || given=0
+  done
+  if ((given)); then
+    say "using the servers that ROWFOLD_MYSQL_URL and its like name"
   else
     local urls
     "$TOP/scripts/services" up "$@"

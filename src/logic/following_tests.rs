@@ -23,7 +23,7 @@ impl Rng {
 }
 
 fn gtid(number: u64) -> Gtid {
-    Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number }
+    Gtid { source: GtidSource::Server { uuid: 1, tag: String::new() }, number }
 }
 
 fn up_to(number: u64) -> GtidSet {

@@ -66,8 +66,9 @@ pub struct RowChange {
 pub struct Transaction {
     /// Its GTID. For rows of an XA transaction, that of its XA COMMIT.
     pub gtid: Gtid,
-    /// GTIDs that are settled together with it: that of the XA PREPARE whose rows these are.
-    pub also: Vec<Gtid>,
+    /// GTIDs that are settled together with it: that of the XA PREPARE whose rows these are, and numbers that the log left out
+    /// before it.
+    pub also: GtidSet,
     /// Changes of used tables only; often empty.
     pub changes: Vec<RowChange>,
     /// When the source committed it, in milliseconds since 1970, for the lag figure only; 0 if unknown.

@@ -1,7 +1,9 @@
-//! GTIDs and sets of them, as MySQL writes them, tags and holes included.
+//! GTIDs and sets of them, as MySQL and MariaDB write them, tags and holes included.
 //!
 //! Owns: [`Gtid`], [`GtidSet`] with its text form and set algebra, and [`Version`]. Does not own: where an entry lies
-//! in a Redis stream. Text form: MySQL manual, "GTID Sets" (`uuid[:tag]:1-5:7, uuid2:...`).
+//! in a Redis stream. Text forms: MySQL manual, "GTID Sets" (`uuid[:tag]:1-5:7, uuid2:...`); MariaDB manual, "Global
+//! Transaction ID" (`domain-server-number`). As a set, MariaDB's `0-1-5` means what it means as a position: everything that
+//! server 1 wrote in domain 0 up to number 5. One with holes, which MariaDB has no form for, is written `0-1:1-3:5`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,28 +11,42 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Who numbered a transaction: a server's UUID (as 128 bits) and a tag, mostly empty (MySQL 8.3 and later).
+/// Who numbered a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GtidSource {
-    /// The UUID's 128 bits.
-    pub uuid: u128,
-    /// The tag in lower case, or empty.
-    pub tag: String,
+pub enum GtidSource {
+    /// A server of MySQL, and a tag (MySQL 8.3 and later).
+    Server {
+        /// Its UUID's 128 bits.
+        uuid: u128,
+        /// The tag in lower case, mostly empty.
+        tag: String,
+    },
+    /// A server of MariaDB in one of its replication domains. Numbers rise within a domain, whoever writes in it.
+    Domain {
+        /// `gtid_domain_id`.
+        domain: u32,
+        /// `server_id`.
+        server: u32,
+    },
 }
 
 impl fmt::Display for GtidSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let u = self.uuid;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            u >> 96,
-            (u >> 80) & 0xffff,
-            (u >> 64) & 0xffff,
-            (u >> 48) & 0xffff,
-            u & 0xffff_ffff_ffff
-        )?;
-        if self.tag.is_empty() { Ok(()) } else { write!(f, ":{}", self.tag) }
+        match self {
+            Self::Server { uuid: u, tag } => {
+                write!(
+                    f,
+                    "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                    u >> 96,
+                    (u >> 80) & 0xffff,
+                    (u >> 64) & 0xffff,
+                    (u >> 48) & 0xffff,
+                    u & 0xffff_ffff_ffff
+                )?;
+                if tag.is_empty() { Ok(()) } else { write!(f, ":{tag}") }
+            }
+            Self::Domain { domain, server } => write!(f, "{domain}-{server}"),
+        }
     }
 }
 
@@ -45,7 +61,27 @@ pub struct Gtid {
 
 impl fmt::Display for Gtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.source, self.number)
+        match &self.source {
+            GtidSource::Server { .. } => write!(f, "{}:{}", self.source, self.number),
+            GtidSource::Domain { .. } => write!(f, "{}-{}", self.source, self.number),
+        }
+    }
+}
+
+impl FromStr for Gtid {
+    type Err = GtidParseError;
+
+    /// One transaction, in the form of its server.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((source, number)) = parse_domain(text.trim()) {
+            return Ok(Self { source, number });
+        }
+        let set: GtidSet = text.parse()?;
+        let mut ranges = set.ranges();
+        match (ranges.next(), ranges.next()) {
+            (Some((source, first, last)), None) if first == last => Ok(Self { source: source.clone(), number: first }),
+            _ => Err(GtidParseError(text.to_string())),
+        }
     }
 }
 
@@ -164,6 +200,14 @@ impl GtidSet {
     }
 }
 
+impl FromIterator<Gtid> for GtidSet {
+    fn from_iter<I: IntoIterator<Item = Gtid>>(gtids: I) -> Self {
+        let mut set = Self::default();
+        gtids.into_iter().for_each(|gtid| set.insert(&gtid));
+        set
+    }
+}
+
 impl fmt::Display for GtidSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (source, list)) in self.intervals.iter().enumerate() {
@@ -171,6 +215,10 @@ impl fmt::Display for GtidSet {
                 f.write_str(",")?;
             }
             write!(f, "{source}")?;
+            if let (GtidSource::Domain { .. }, [(1, last)]) = (source, &list[..]) {
+                write!(f, "-{last}")?;
+                continue;
+            }
             for (first, last) in list {
                 if first == last {
                     write!(f, ":{first}")?;
@@ -190,9 +238,12 @@ impl FromStr for GtidSet {
         let mut set = Self::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let bad = || GtidParseError(part.to_string());
+            if let Some((source, last)) = parse_domain(part) {
+                set.insert_range(&source, 1, last);
+                continue;
+            }
             let mut fields = part.split(':').map(str::trim);
-            let uuid = parse_uuid(fields.next().unwrap_or_default()).ok_or_else(bad)?;
-            let mut source = GtidSource { uuid, tag: String::new() };
+            let mut source = parse_source(fields.next().unwrap_or_default()).ok_or_else(bad)?;
             for field in fields {
                 if field.starts_with(|c: char| c.is_ascii_digit()) {
                     let (first, last) = field.split_once('-').unwrap_or((field, field));
@@ -202,8 +253,8 @@ impl FromStr for GtidSet {
                         return Err(bad());
                     }
                     set.insert_range(&source, first, last);
-                } else if is_tag(field) {
-                    source.tag = field.to_ascii_lowercase();
+                } else if let (GtidSource::Server { tag, .. }, true) = (&mut source, is_tag(field)) {
+                    *tag = field.to_ascii_lowercase();
                 } else {
                     return Err(bad());
                 }
@@ -218,6 +269,28 @@ fn is_tag(field: &str) -> bool {
     (1..=32).contains(&field.len())
         && field.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
         && !field.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// `domain-server-number`.
+fn parse_domain(text: &str) -> Option<(GtidSource, u64)> {
+    let (source, number) = text.rsplit_once('-')?;
+    Some((parse_pair(source)?, parse_number(number)?))
+}
+
+/// `domain-server`.
+fn parse_pair(text: &str) -> Option<GtidSource> {
+    let (domain, server) = text.split_once('-')?;
+    let part = |text: &str| parse_number(text).and_then(|number| u32::try_from(number).ok());
+    Some(GtidSource::Domain { domain: part(domain)?, server: part(server)? })
+}
+
+/// Digits only, without a sign.
+fn parse_number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn parse_source(text: &str) -> Option<GtidSource> {
+    parse_pair(text).or_else(|| Some(GtidSource::Server { uuid: parse_uuid(text)?, tag: String::new() }))
 }
 
 fn parse_uuid(text: &str) -> Option<u128> {
@@ -254,65 +327,5 @@ impl Version {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    const A: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-
-    fn set(text: &str) -> GtidSet {
-        text.parse().expect("a GTID set")
-    }
-
-    #[test]
-    fn text_forms() {
-        let tagged = set(&format!("{A}:1-5:7:blue:1-2,\n{}:9", A.replace('3', "4").to_uppercase()));
-        assert_eq!(tagged.to_string(), format!("{A}:1-5:7,{A}:blue:1-2,{}:9", A.replace('3', "4")));
-        assert_eq!(tagged.count(), 9);
-        assert_eq!(set(&tagged.to_string()), tagged);
-        assert_eq!(set(""), GtidSet::default());
-        for bad in ["x", "3e11:1", &format!("{A}:0-2"), &format!("{A}:5-2"), &format!("{A}:1-"), &format!("{A}:-2")] {
-            assert!(bad.parse::<GtidSet>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn touching_intervals_join() {
-        assert_eq!(set(&format!("{A}:1-3:5:4")).to_string(), format!("{A}:1-5"));
-        assert!(Version::of(1, &set(&format!("{A}:1-5"))) > Version::of(0, &set(&format!("{A}:1-500"))));
-    }
-
-    fn numbers() -> impl Strategy<Value = BTreeSet<u64>> {
-        proptest::collection::btree_set(1u64..40, 0..25)
-    }
-
-    fn of(numbers: &BTreeSet<u64>) -> GtidSet {
-        let source = GtidSource { uuid: 7, tag: String::new() };
-        let mut set = GtidSet::default();
-        for number in numbers.iter().rev() {
-            set.insert(&Gtid { source: source.clone(), number: *number });
-        }
-        set
-    }
-
-    proptest! {
-        #[test]
-        fn algebra_agrees_with_plain_sets(a in numbers(), b in numbers()) {
-            let (x, y) = (of(&a), of(&b));
-            prop_assert_eq!(x.count() as usize, a.len());
-            prop_assert_eq!(x.is_subset(&y), a.is_subset(&b));
-            prop_assert_eq!(x.minus(&y), of(&a.difference(&b).copied().collect()));
-            prop_assert_eq!(x.intersection(&y), of(&a.intersection(&b).copied().collect()));
-            prop_assert_eq!(GtidSet::common([&x, &y]), x.intersection(&y));
-            let mut union = x.clone();
-            union.extend(&y);
-            prop_assert_eq!(&union, &of(&a.union(&b).copied().collect()));
-            prop_assert_eq!(set(&union.to_string()), union);
-            for number in 1..40 {
-                let gtid = Gtid { source: GtidSource { uuid: 7, tag: String::new() }, number };
-                prop_assert_eq!(x.contains(&gtid), a.contains(&number));
-            }
-        }
-    }
-}
+#[path = "position_tests.rs"]
+mod tests;

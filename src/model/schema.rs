@@ -183,6 +183,11 @@ pub struct SourceFacts {
 }
 
 impl SourceFacts {
+    /// Whether the server is MariaDB and not MySQL.
+    pub fn is_mariadb(&self) -> bool {
+        self.version.to_ascii_lowercase().contains("mariadb")
+    }
+
     /// A server variable by its name in lower case.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)

@@ -86,7 +86,7 @@ async fn capture<S: Source, D, R, C: Clock>(
         }
         if let Some((gtid, also)) = done {
             captured.insert(&gtid);
-            also.iter().for_each(|gtid| captured.insert(gtid));
+            captured.extend(&also);
         }
     }
 }

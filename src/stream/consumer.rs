@@ -27,6 +27,8 @@ pub(super) struct Batch {
     pub(super) fence: GtidSet,
     /// Transactions that are complete with this batch.
     pub(super) settled: Vec<Gtid>,
+    /// GTIDs that are settled with them.
+    pub(super) also: GtidSet,
     /// The newest point in the streams behind which nothing is missing, with this batch.
     pub(super) passed: Option<Passed>,
     /// Row changes.
@@ -94,7 +96,7 @@ fn take<S, D, R, C>(
     mark(&gtid, &changes, context, routes, followed, batch)?;
     if let Some(also) = complete {
         batch.settled.push(gtid);
-        batch.settled.extend(also);
+        batch.also.extend(&also);
     }
     Ok(())
 }

@@ -214,6 +214,7 @@ impl<S: Source, D: DocumentStore, R: RecordStore, C: Clock> Follower<S, D, R, C>
         });
         // I4: only now, with every mark of these transactions durable as a document or a record, is their position passed.
         for followed in self.followed.iter_mut().flatten() {
+            followed.checkpoint.applied.extend(&batch.also);
             for gtid in &batch.settled {
                 followed.checkpoint.applied.insert(gtid);
             }

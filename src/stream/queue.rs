@@ -72,13 +72,13 @@ impl Receiver {
 mod tests {
     use super::*;
     use crate::model::change::{Cell, Image, RowChange, Spot, Transaction};
-    use crate::model::position::{Gtid, GtidSource};
+    use crate::model::position::{Gtid, GtidSet, GtidSource};
 
     fn transaction(bytes: usize) -> LogEvent {
         let after = Some(Image(vec![Cell::Raw(vec![0; bytes])]));
         LogEvent::Commit(Transaction {
-            gtid: Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number: 1 },
-            also: vec![],
+            gtid: Gtid { source: GtidSource::Server { uuid: 1, tag: String::new() }, number: 1 },
+            also: GtidSet::default(),
             changes: vec![RowChange { table: 0, before: None, after, spot: Spot::default() }],
             committed_unix_ms: 0,
             origin: Arc::default(),

@@ -9,7 +9,7 @@ use rowfold::model::change::Cell;
 use rowfold::model::value::Value;
 
 use crate::record::{Metadata, end_of_log, record, with_metadata};
-use crate::support::Database;
+use crate::support::{Database, Engine};
 
 /// Every sequence of bytes that is one character of the set, as the set's own text: of one byte, of two, of three.
 const CODES: [&str; 3] = [
@@ -117,4 +117,9 @@ async fn every_character(mut database: Database, reader: u32) {
 #[tokio::test]
 async fn every_character_of_mysql() {
     every_character(Database::with("charsets", 71_501, &[]).await, 71_502).await;
+}
+
+#[tokio::test]
+async fn every_character_of_mariadb() {
+    every_character(Database::on(Engine::MariaDb, "charsets", 71_503, &[]).await, 71_504).await;
 }

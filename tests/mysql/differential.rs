@@ -19,7 +19,7 @@ use rowfold::ports::{Selected, Selection, Snapshot, Source};
 use crate::random::Random;
 use crate::record::{Metadata, Recorded, end_of_log, record, with_metadata};
 use crate::schemas::{Schema, quoted, selected};
-use crate::support::{Database, job, node, told};
+use crate::support::{Database, Engine, job, node, told};
 use crate::types::{By, On, TYPES, Type};
 
 const TABLES: u64 = 50;
@@ -299,4 +299,10 @@ async fn differential(mut database: Database, server: On, reader: u32) {
 #[tokio::test]
 async fn random_tables_of_mysql() {
     differential(Database::with("differential", 71_201, &[]).await, On::MySql, 71_202).await;
+}
+
+#[tokio::test]
+async fn random_tables_of_mariadb() {
+    let database = Database::on(Engine::MariaDb, "differential", 71_204, &[]).await;
+    differential(database, On::MariaDb, 71_205).await;
 }

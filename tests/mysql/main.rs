@@ -4,7 +4,9 @@
 //! dropped and made again).
 #![allow(clippy::disallowed_methods, reason = "tests against real servers measure and poll in real time")]
 
+mod broken;
 mod charsets;
+mod damage;
 mod definitions;
 mod differential;
 mod entries;

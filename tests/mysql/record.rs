@@ -45,14 +45,15 @@ pub async fn record(conn: &Conn, database: &str, server_id: u32, from: (String, 
                 ours.extend(number);
                 events.push(Recorded { code, data: data.to_vec() });
             }
-            23..=25 | 30..=32 | 39 if number.as_ref().is_some_and(|number| ours.contains(number)) => {
+            // The last ones are MariaDB's compressed ones.
+            23..=25 | 30..=32 | 39 | 166..=171 if number.as_ref().is_some_and(|number| ours.contains(number)) => {
                 events.push(Recorded { code, data: data.to_vec() });
             }
             4 => file = String::from_utf8_lossy(data.get(8..).unwrap_or_default()).into_owned(),
             _ => {}
         }
-        // MariaDB glues a checksum to the first name.
-        if file.starts_with(&until.0) && u64::from(event.header().log_pos()) >= until.1 {
+        // MariaDB glues a checksum to the first name. A ROTATE itself still stands in the file before.
+        if code != 4 && file.starts_with(&until.0) && u64::from(event.header().log_pos()) >= until.1 {
             return events;
         }
     }

@@ -14,6 +14,23 @@ use rowfold::model::schema::{ColumnKind, Table, TableName};
 use rowfold::model::time::{Civil, time_text};
 use rowfold::model::value::{Key, Value};
 
+/// Which of the two servers a test is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    MySql,
+    MariaDb,
+}
+
+impl Engine {
+    fn url(self) -> String {
+        let name = match self {
+            Self::MySql => "ROWFOLD_MYSQL_URL",
+            Self::MariaDb => "ROWFOLD_MARIADB_URL",
+        };
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} must name a server that tests may write to"))
+    }
+}
+
 /// A database of its own, and a connection to prepare it.
 pub struct Database {
     pub name: String,
@@ -22,13 +39,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes `rf_mysql_<name>` anew and runs the statements in it. `server_id` is for its log.
+    /// On MySQL; see [`Database::on`].
     pub async fn with(name: &str, server_id: u32, statements: &[&str]) -> Self {
-        let url = std::env::var("ROWFOLD_MYSQL_URL")
-            .expect("ROWFOLD_MYSQL_URL must name a MySQL server that tests may write to");
+        Self::on(Engine::MySql, name, server_id, statements).await
+    }
+
+    /// Makes `rf_mysql_<name>` anew and runs the statements in it. `server_id` is for its log.
+    pub async fn on(engine: Engine, name: &str, server_id: u32, statements: &[&str]) -> Self {
+        let url = engine.url();
         let name = format!("rf_mysql_{name}");
         let opts = OptsBuilder::from_opts(Opts::from_url(&url).expect("a url")).prefer_socket(false).setup(vec![
-            "SET NAMES utf8mb4, sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00', cte_max_recursion_depth=1000000",
+            "SET NAMES utf8mb4, sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00' \
+             /*!80000 , cte_max_recursion_depth=1000000 */ /*M!100000 , max_recursive_iterations=1000000 */",
         ]);
         let mut conn = Conn::new(opts).await.expect("a connection");
         for statement in

@@ -39,7 +39,8 @@ async fn between(server: &MySqlServer, tables: &[Table], from: &GtidSet, until: 
         match next.await.expect("in time").expect("an event") {
             LogEvent::Commit(commit) => {
                 add(commit.changes, &commit.origin);
-                commit.also.iter().chain([&commit.gtid]).for_each(|gtid| done.insert(gtid));
+                done.insert(&commit.gtid);
+                done.extend(&commit.also);
             }
             LogEvent::Part { changes, origin, .. } => add(changes, &origin),
             LogEvent::Unlogged { origin, spot, .. } => found.push(Found { change: None, spot, origin }),

@@ -133,7 +133,7 @@ pub fn entry(id: EntryId, value: &str) -> RawEntry {
 }
 
 pub fn gtid(number: u64) -> Gtid {
-    Gtid { source: GtidSource { uuid: 7, tag: String::new() }, number }
+    Gtid { source: GtidSource::Server { uuid: 7, tag: String::new() }, number }
 }
 
 /// Transactions 1 to `last`.

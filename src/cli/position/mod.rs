@@ -97,16 +97,12 @@ pub(super) async fn run(command: &PositionCommand) -> Result<u8> {
     }
 }
 
-/// One GTID: a set of one.
+/// One GTID.
 fn one(text: &str) -> Result<Gtid> {
-    let wrong =
-        || Error::config(format!("--gtid has to be one transaction as MySQL writes it, uuid:number; not {text}"));
-    let set: GtidSet = text.parse().map_err(|_| wrong())?;
-    let mut ranges = set.ranges();
-    match (ranges.next(), ranges.next()) {
-        (Some((source, first, last)), None) if first == last => Ok(Gtid { source: source.clone(), number: first }),
-        _ => Err(wrong()),
-    }
+    text.parse().map_err(|_| {
+        let what = format!("--gtid has to be one transaction as the source writes it, not {text}");
+        Error::config(format!("{what}: uuid:number (MySQL) or domain-server-number (MariaDB)"))
+    })
 }
 
 /// What a change by hand did not do, for want of `--yes`.
@@ -127,5 +123,6 @@ mod tests {
         {
             assert!(one(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(one("0-1-7").expect("one").to_string(), "0-1-7");
     }
 }

@@ -26,7 +26,8 @@ pub fn check(
     work: &mut Work<'_>,
 ) {
     let native = facts.variable(NATIVE).is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1");
-    if !native && major_minor(&facts.version).is_none_or(|version| version >= (9, 6)) {
+    let logs = !facts.is_mariadb() && major_minor(&facts.version).is_none_or(|version| version >= (9, 6));
+    if !native && logs {
         return;
     }
     for table in used.iter().filter_map(|table| tables.get(&table.name)) {
@@ -37,8 +38,9 @@ pub fn check(
             continue;
         }
         let what = format!(
-            "foreign keys change rows of {} without a trace in the binlog of MySQL {}: {}",
+            "foreign keys change rows of {} without a trace in the binlog of {} {}: {}",
             table.name,
+            if facts.is_mariadb() { "MariaDB" } else { "MySQL" },
             facts.version,
             constraints.join(", ")
         );

@@ -65,17 +65,24 @@ impl Source<'_, '_, '_> {
     /// Whether it is a server whose settings are known here.
     fn version(&mut self) -> bool {
         let version = &self.facts.version;
-        if version.to_ascii_lowercase().contains("mariadb") {
-            let what = format!("the source is MariaDB ({version}), which is not supported yet");
-            self.error("E-VERSION", what, "use a MySQL server, 8.0 or later");
-            return false;
-        }
-        if major_minor(version).is_some_and(|version| version < (8, 0)) {
-            let what = format!("the source is MySQL {version}, which is too old");
-            self.error("E-VERSION", what, "use MySQL 8.0 or later");
+        let (name, oldest) = if self.facts.is_mariadb() { ("MariaDB", (10, 6)) } else { ("MySQL", (8, 0)) };
+        // MariaDB 10 may call itself 5.5.5-10.
+        let number = version.strip_prefix("5.5.5-").unwrap_or(version);
+        if major_minor(number).is_some_and(|version| version < oldest) {
+            let what = format!("the source is {name} {version}, which is too old");
+            self.error("E-VERSION", what, &format!("use {name} {}.{} or later", oldest.0, oldest.1));
             return false;
         }
         true
+    }
+
+    /// The statement that changes a variable, for good where the server can do that.
+    fn set(&self, name: &str, value: &str) -> String {
+        if self.facts.is_mariadb() {
+            format!("SET GLOBAL {name} = {value};  -- and {name} = {value} under [mysqld] in the server's my.cnf")
+        } else {
+            format!("SET PERSIST {name} = {value};")
+        }
     }
 
     fn binlog(&mut self) {
@@ -90,7 +97,8 @@ impl Source<'_, '_, '_> {
         for (name, needed) in [("binlog_format", "ROW"), ("binlog_row_image", "FULL")] {
             if let Some(value) = self.variable(name).filter(|value| !value.eq_ignore_ascii_case(needed)) {
                 let what = format!("the source has {name}={value}; {needed} is needed");
-                self.error("E-BINLOG", what, &format!("SET PERSIST {name} = '{needed}';"));
+                let quoted = self.set(name, &format!("'{needed}'"));
+                self.error("E-BINLOG", what, &quoted);
             }
         }
         if let Some(value) = self.variable("binlog_row_value_options").filter(|value| !value.is_empty()) {
@@ -101,11 +109,15 @@ impl Source<'_, '_, '_> {
             let what = format!(
                 "the source has binlog_row_metadata={value}; FULL is needed: without the columns' names, old events are read wrong once a column was moved"
             );
-            self.error("E-BINLOG-METADATA", what, "SET PERSIST binlog_row_metadata = 'FULL';");
+            let fix = self.set("binlog_row_metadata", "'FULL'");
+            self.error("E-BINLOG-METADATA", what, &fix);
         }
     }
 
     fn gtid(&mut self) {
+        if self.facts.is_mariadb() {
+            return self.domains();
+        }
         let consistent = self.is_on("enforce_gtid_consistency");
         if let Some(mode) = self.variable("gtid_mode").filter(|mode| !mode.eq_ignore_ascii_case("ON")) {
             let steps = ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
@@ -123,13 +135,30 @@ impl Source<'_, '_, '_> {
         }
     }
 
+    /// What MariaDB's GTIDs need: they are always on.
+    fn domains(&mut self) {
+        if !self.is_on("gtid_strict_mode") {
+            let what =
+                "the source has gtid_strict_mode=OFF: numbers within a domain could go back, and the job would stop";
+            let fix = self.set("gtid_strict_mode", "ON");
+            self.warning("W-GTID-STRICT", what.to_string(), &fix);
+        }
+        let replicates = self.variable("gtid_slave_pos").is_some_and(|position| !position.is_empty());
+        if replicates && !self.is_on("log_slave_updates") {
+            let what =
+                "the source is or was a replica and has log_slave_updates=OFF: what it replicates is not in its binlog";
+            let fix = "put `log-slave-updates` into the server's my.cnf and restart it, or read from the primary";
+            self.error("E-BINLOG", what.to_string(), fix);
+        }
+    }
+
     /// A transaction that we have read must not be lost by a crash of the source.
     fn durability(&mut self) {
         for name in ["sync_binlog", "innodb_flush_log_at_trx_commit"] {
             let Some(value) = self.variable(name).filter(|value| *value != "1") else { continue };
             let what =
                 format!("the source has {name}={value}: a crash could lose a transaction that was copied already");
-            let fix = format!("SET PERSIST {name} = 1;");
+            let fix = self.set(name, "1");
             if self.job.source.allow_unsafe_source {
                 self.warning("W-UNSAFE-SOURCE", what, &fix);
             } else {
@@ -169,7 +198,8 @@ impl Source<'_, '_, '_> {
                 hours(kept),
                 hours(needed)
             );
-            self.warning("W-RETENTION", what, &format!("SET PERSIST binlog_expire_logs_seconds = {needed};"));
+            let fix = self.set("binlog_expire_logs_seconds", &needed.to_string());
+            self.warning("W-RETENTION", what, &fix);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The binlog as a stream of events from one server, from a set of GTIDs on.
 //!
-//! Owns: [`MySqlLog`]: the dump connection, its watchdog, checksums, and what its errors mean. Does not own: what events
+//! Owns: [`MySqlLog`]: its watchdog and checksums, GTIDs as they come. Does not own: asking for it (`dump`), what events
 //! amount to (`transaction`), where to begin (`engine`).
 
 use std::panic::AssertUnwindSafe;
@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use mysql_async::binlog::events::{Event, GtidEvent};
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Error as DriverError};
+use mysql_async::{BinlogStream, Error as DriverError};
 use mysql_common::binlog::consts::BinlogChecksumAlg;
-use mysql_common::packets::{GnoInterval, Sid, Tag};
 
 use super::charset::Charsets;
-use super::event::{Begun, Incoming, kind};
+use super::dump;
+use super::event::{Begun, Incoming, Shape, kind};
 use super::failure::Doing;
+use super::flavor::Flavor;
+use super::mariadb::{self, Numbers};
 use super::needs::Need;
 use super::server::{MySqlServer, STATEMENT_LIMIT, text};
+use super::tables::Tables;
 use super::transaction::{Assembler, Fed};
 use crate::error::{Error, Result};
-use crate::model::change::LogEvent;
+use crate::model::change::{LogEvent, Transaction};
 use crate::model::plan::JobPlan;
 use crate::model::position::{Gtid, GtidSet, GtidSource};
 use crate::model::schema::Table;
@@ -46,6 +48,10 @@ pub(super) enum Rows<'a> {
 pub struct MySqlLog {
     server: MySqlServer,
     stream: BinlogStream,
+    /// MariaDB's numbers so far.
+    numbers: Option<Numbers>,
+    /// Whether a FORMAT_DESCRIPTION came.
+    described: bool,
     assembler: Assembler,
     /// An event that waits for something that the server has to be asked for.
     waiting: Option<(Event, Need)>,
@@ -59,24 +65,32 @@ impl MySqlLog {
         let ask = "SELECT @@lower_case_table_names";
         let found = server.query(Doing::Read, "reading a variable", ask, STATEMENT_LIMIT).await?;
         let fold = found.first().is_some_and(|row| text(row, 0) != "0");
-        let mut conn = server.connect().await?;
-        let period = HEARTBEAT.as_nanos();
-        let set = format!("SET @master_heartbeat_period={period}, @source_heartbeat_period={period}");
-        let request = BinlogStreamRequest::new(server.server_id()).with_gtid().with_gtid_set(sids(from)?);
-        let opening = async {
-            conn.query_drop(set).await?;
-            conn.get_binlog_stream(request).await
+        let flavor = server.flavor().await?;
+        let stream = dump::open(server, flavor, from, HEARTBEAT).await?;
+        let tables = match rows {
+            Rows::Used(plan) => Tables::used(plan, charsets, fold),
+            Rows::Whole(tables) => Tables::whole(tables, charsets, fold),
         };
-        let stream = match tokio::time::timeout(STATEMENT_LIMIT, opening).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(explain(server, error)),
-            Err(_) => return Err(Error::retry(format!("{} did not open its binlog", server.place()))),
+        let numbers = (flavor == Flavor::MariaDb).then(|| Numbers::after(from));
+        Ok(Self {
+            server: server.clone(),
+            stream,
+            numbers,
+            described: false,
+            assembler: Assembler::new(tables, server.place()),
+            waiting: None,
+            patience: SILENCE_MAX,
+        })
+    }
+
+    /// Whether the reader has this already: MariaDB sends everything behind the first hole of a position.
+    fn is_known(&self, event: &LogEvent) -> bool {
+        let gtid = match event {
+            LogEvent::Part { gtid, .. } | LogEvent::Unlogged { gtid, .. } => gtid,
+            LogEvent::Commit(Transaction { gtid, .. }) => gtid,
+            LogEvent::Passed(_) | LogEvent::Heartbeat => return false,
         };
-        let assembler = match rows {
-            Rows::Used(plan) => Assembler::new(plan, charsets, fold, server.place()),
-            Rows::Whole(tables) => Assembler::whole(tables, charsets, fold, server.place()),
-        };
-        Ok(Self { server: server.clone(), stream, assembler, waiting: None, patience: SILENCE_MAX })
+        self.numbers.as_ref().is_some_and(|numbers| numbers.has(gtid))
     }
 
     /// Asks for what the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
@@ -98,11 +112,15 @@ impl MySqlLog {
         }
         let begun = match code {
             kind::GTID | kind::GTID_TAGGED => {
-                let read: GtidEvent = event.read_event().map_err(|error| {
-                    Error::halt(format!("a GTID event of {} cannot be read", self.server.place())).because(error)
-                })?;
+                let read: GtidEvent =
+                    event.read_event().map_err(|error| unreadable(&self.server, "a GTID event").because(error))?;
                 self.patience = SILENCE_MAX + Duration::from_secs(read.tx_length() / BYTES_PER_SECOND_MIN);
                 Some(begun(&read, header.timestamp()))
+            }
+            kind::MARIADB_GTID => {
+                let Some(numbers) = &mut self.numbers else { return Err(unreadable(&self.server, "a GTID event")) };
+                let begun = numbers.begun(event.data(), header.server_id(), header.timestamp());
+                Some(begun.map_err(|error| unreadable(&self.server, "a GTID event").because(error))?)
             }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
                 self.patience = SILENCE_MAX;
@@ -110,13 +128,25 @@ impl MySqlLog {
             }
             _ => None,
         };
+        let inflated = match mariadb::inflate(code, event.data()) {
+            Ok(inflated) => inflated,
+            Err(error) => return Err(unreadable(&self.server, "a compressed event").because(error)),
+        };
+        let (code, data) = inflated.as_ref().map_or((code, event.data()), |(code, data)| (*code, &data[..]));
+        let data = if self.numbers.is_some() && code == kind::ROTATE && !self.described {
+            // The checksum of what comes before the first FORMAT_DESCRIPTION is still on it.
+            data.split_last_chunk::<4>().map_or(data, |(name, _)| name)
+        } else {
+            data
+        };
+        self.described |= code == kind::FORMAT_DESCRIPTION;
         let incoming = Incoming {
             kind: code,
             flags: header.flags_raw(),
             size: header.event_size(),
             log_pos: header.log_pos(),
             server_id: header.server_id(),
-            data: event.data(),
+            data,
             begun,
         };
         if let Fed::Needs(need) = self.assembler.feed(incoming)? {
@@ -130,6 +160,9 @@ impl ChangeLog for MySqlLog {
     async fn next(&mut self) -> Result<LogEvent> {
         loop {
             if let Some(event) = self.assembler.pop() {
+                if self.is_known(&event) {
+                    continue;
+                }
                 return Ok(event);
             }
             if self.waiting.is_some() {
@@ -144,7 +177,7 @@ impl ChangeLog for MySqlLog {
                     let what = format!("a compressed transaction of {} cannot be read", self.server.place());
                     return Err(Error::halt(what).because(error));
                 }
-                Ok(Ok(Some(Err(error)))) => return Err(explain(&self.server, error)),
+                Ok(Ok(Some(Err(error)))) => return Err(dump::explain(&self.server, error)),
                 Ok(Ok(None)) => {
                     return Err(Error::retry(format!("{} ended the binlog", self.server.place())));
                 }
@@ -158,6 +191,10 @@ impl ChangeLog for MySqlLog {
             self.feed(event)?;
         }
     }
+}
+
+fn unreadable(server: &MySqlServer, what: &str) -> Error {
+    Error::halt(format!("{what} of {} cannot be read", server.place()))
 }
 
 fn verify(server: &MySqlServer, event: &Event) -> Result<()> {
@@ -176,76 +213,10 @@ fn verify(server: &MySqlServer, event: &Event) -> Result<()> {
 /// The GTID and when it was committed. `seconds` is the event's own time.
 fn begun(read: &GtidEvent, seconds: u32) -> Begun {
     let tag = read.tag().map(|tag| tag.to_string()).unwrap_or_default();
-    let source = GtidSource { uuid: u128::from_be_bytes(read.sid()), tag };
+    let source = GtidSource::Server { uuid: u128::from_be_bytes(read.sid()), tag };
     let micros = [read.immediate_commit_timestamp(), read.original_commit_timestamp()];
     let committed = micros.into_iter().find(|micros| *micros > 0);
     let committed_unix_us = committed.unwrap_or(u64::from(seconds) * 1_000_000);
-    Begun { gtid: Gtid { source, number: read.gno() }, committed_unix_us }
-}
-
-/// The set as the protocol sends it: ends of intervals are excluded there.
-fn sids(set: &GtidSet) -> Result<Vec<Sid<'static>>> {
-    let mut sids: Vec<(GtidSource, Vec<GnoInterval>)> = Vec::new();
-    for (source, first, last) in set.ranges() {
-        if sids.last().is_none_or(|(known, _)| known != source) {
-            sids.push((source.clone(), Vec::new()));
-        }
-        if let Some((_, intervals)) = sids.last_mut() {
-            intervals.push(GnoInterval::new(first, last.saturating_add(1)));
-        }
-    }
-    let sid = |(source, intervals): (GtidSource, Vec<GnoInterval>)| {
-        let sid = Sid::new(source.uuid.to_be_bytes()).with_intervals(intervals);
-        if source.tag.is_empty() {
-            return Ok(sid);
-        }
-        let tag = Tag::new(source.tag).map_err(|error| Error::halt("a GTID's tag is not valid").because(error))?;
-        Ok(sid.with_tag(tag))
-    };
-    sids.into_iter().map(sid).collect()
-}
-
-/// Errors of the dump. Most come as 1236, with the reason in the text.
-fn explain(server: &MySqlServer, error: DriverError) -> Error {
-    let place = server.place();
-    let DriverError::Server(told) = &error else {
-        return server.failures().explain(Doing::Read, "reading the binlog", error);
-    };
-    let has = |part: &str| told.message.contains(part);
-    match told.code {
-        1236 if has("server_uuid/server_id") || has("same server_id") || has("same server_uuid") => Error::halt(format!(
-            "server_id {} is in use by another replica of {place}; give this job one of its own (source.server_id)",
-            server.server_id()
-        )),
-        1236 if has("purged") || has("Could not find first log file") => Error::halt(format!(
-            "the binlog of {place} no longer reaches back to where this job stopped; run with --start-over, and keep the binlog longer \
-             (binlog_expire_logs_seconds)"
-        ))
-        .because(error),
-        1236 if has("more GTIDs than") => Error::halt(format!(
-            "{place} lacks transactions that were applied already: it is another server, or it lost them"
-        ))
-        .because(error),
-        1227 | 1045 => Error::config(format!(
-            "the account may not read the binlog of {place}: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO it"
-        ))
-        .because(error),
-        _ => server.failures().explain(Doing::Read, "reading the binlog", error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sets_are_sent_per_source_and_tag() {
-        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-        let set: GtidSet = format!("{uuid}:1-5:7:blue:2").parse().expect("a set");
-        let sids = sids(&set).expect("sids");
-        assert_eq!(sids.len(), 2);
-        assert_eq!(sids[0].intervals(), [GnoInterval::new(1, 6), GnoInterval::new(7, 8)]);
-        assert_eq!(sids[1].tag().map(|tag| tag.to_string()).as_deref(), Some("blue"));
-        assert_eq!(sids[0].uuid(), u128::from_str_radix(&uuid.replace('-', ""), 16).expect("hex").to_be_bytes());
-    }
+    let gtid = Gtid { source, number: read.gno() };
+    Begun { gtid, skipped: GtidSet::default(), shape: Shape::Unsaid, committed_unix_us }
 }

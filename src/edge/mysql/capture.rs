@@ -5,8 +5,10 @@
 
 use super::binlog::{MySqlLog, Rows};
 use super::failure::Doing;
-use super::server::{MySqlServer, STATEMENT_LIMIT, text};
-use super::snapshot::gtid_set;
+use super::fence::{self, gtid_set};
+use super::flavor::Flavor;
+use super::server::{MySqlServer, STATEMENT_LIMIT, Session, text};
+use super::sql;
 use crate::error::{Error, Result};
 use crate::model::change::SourceState;
 use crate::model::position::GtidSet;
@@ -16,15 +18,13 @@ use crate::ports::CaptureSource;
 impl MySqlServer {
     /// Who answers, and what it has executed.
     pub(super) async fn executed(&self) -> Result<SourceState> {
-        let what = "reading the executed GTIDs";
-        let ask = "SELECT @@server_uuid, @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged";
-        let found = self.query(Doing::Read, what, ask, STATEMENT_LIMIT).await?;
-        let row = found.first().ok_or_else(|| Error::retry(format!("{what}: no answer")))?;
-        Ok(SourceState {
-            server_uuid: text(row, 0),
-            executed: gtid_set(&text(row, 1))?,
-            purged: gtid_set(&text(row, 2))?,
-        })
+        let flavor = self.flavor().await?;
+        let mut session = self.session().await?;
+        // First: what is purged meanwhile shows the next time.
+        let purged = purged(&mut session, flavor).await?;
+        let fence::Opened { executed, server } = fence::look(&mut session, flavor).await?;
+        session.give_back();
+        Ok(SourceState { server_uuid: server, executed, purged })
     }
 
     /// Fails with `Halt` if the binlog does not hold everything after `from` any more.
@@ -40,6 +40,22 @@ impl MySqlServer {
             gone.count()
         )))
     }
+}
+
+/// What the binlog does not hold any more. MariaDB: what was before the oldest file.
+async fn purged(session: &mut Session, flavor: Flavor) -> Result<GtidSet> {
+    let what = "reading the purged GTIDs";
+    let mut ask = async |sql: &str| session.query(Doing::Read, what, sql, STATEMENT_LIMIT).await;
+    let found = match flavor {
+        Flavor::MySql => ask("SELECT @@GLOBAL.gtid_purged").await?,
+        Flavor::MariaDb => {
+            let files = ask("SHOW BINARY LOGS").await?;
+            let oldest = files.first().map(|row| text(row, 0)).unwrap_or_default();
+            // Its list of GTIDs stands at its beginning.
+            ask(&format!("SELECT BINLOG_GTID_POS({}, 4)", sql::text_literal(&oldest))).await?
+        }
+    };
+    gtid_set(&found.first().map(|row| text(row, 0)).unwrap_or_default())
 }
 
 impl CaptureSource for MySqlServer {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::charset_codes::Codes;
 use super::failure::Doing;
+use super::flavor::Flavor;
 use super::server::{MySqlServer, STATEMENT_LIMIT, nullable_text, number, text};
 use crate::error::Result;
 
@@ -54,6 +55,8 @@ pub(super) struct Charsets {
     by_collation: HashMap<String, Arc<str>>,
     /// The sets of which the server's tables were read.
     read: HashMap<String, Charset>,
+    /// Whether the server lists the collation of GEOMETRY columns too, as one of `binary`.
+    pub(super) of_geometry: bool,
 }
 
 impl Charset {
@@ -124,7 +127,7 @@ impl Charsets {
         } else {
             ask("SELECT ID, COLLATION_NAME, CHARACTER_SET_NAME FROM information_schema.COLLATIONS").await?
         };
-        let mut charsets = Self::default();
+        let mut charsets = Self { of_geometry: server.flavor().await? == Flavor::MariaDb, ..Self::default() };
         for row in &rows {
             let Some(set) = nullable_text(row, 2) else { continue };
             let set: Arc<str> = set.into();

@@ -217,7 +217,12 @@ impl Used {
     /// The value of a column of any type, if it has one.
     fn whole(&self, wire: WireType, bytes: &[u8]) -> Option<Value> {
         match self.kind {
-            ColumnKind::Json => json::text(bytes).map(Value::Text),
+            ColumnKind::Json if wire.code == types::JSON => json::text(bytes).map(Value::Text),
+            // MariaDB's, which is always utf8mb4.
+            ColumnKind::Json if wire.code == types::BLOB => {
+                std::str::from_utf8(bytes).ok().map(|text| Value::Text(text.into()))
+            }
+            ColumnKind::Json => None,
             // GEOMETRY is stored as four bytes of SRID and the WKB.
             ColumnKind::Other(_) => Some(Value::Bytes(bytes.to_vec())),
             _ => value(&self.kind, wire, self.charset.as_ref(), bytes).ok(),

@@ -92,7 +92,8 @@ pub(super) fn fits(kind: &ColumnKind, code: u8) -> bool {
         ColumnKind::DateTime { .. } => matches!(code, DATETIME | DATETIME2),
         ColumnKind::Timestamp { .. } => matches!(code, TIMESTAMP | TIMESTAMP2),
         ColumnKind::Time { .. } => matches!(code, TIME | TIME2),
-        ColumnKind::Json => code == JSON,
+        // MariaDB keeps it as text.
+        ColumnKind::Json => matches!(code, JSON | BLOB),
         ColumnKind::Other(_) => true,
     }
 }

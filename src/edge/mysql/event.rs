@@ -5,9 +5,9 @@
 
 use super::cursor::{Cursor, Truncated};
 use super::statement::Xid;
-use crate::model::position::Gtid;
+use crate::model::position::{Gtid, GtidSet};
 
-/// Event types (MySQL source, `Log_event_type`).
+/// Event types (MySQL source, `Log_event_type`, unless another is named).
 pub(super) mod kind {
     pub const QUERY: u8 = 2;
     pub const STOP: u8 = 3;
@@ -35,6 +35,15 @@ pub(super) mod kind {
     pub const TRANSACTION_PAYLOAD: u8 = 40;
     pub const HEARTBEAT_V2: u8 = 41;
     pub const GTID_TAGGED: u8 = 42;
+    // MariaDB's own (its source, `sql/log_event.h`).
+    pub const MARIADB_ANNOTATE_ROWS: u8 = 160;
+    pub const MARIADB_BINLOG_CHECKPOINT: u8 = 161;
+    pub const MARIADB_GTID: u8 = 162;
+    pub const MARIADB_GTID_LIST: u8 = 163;
+    pub const MARIADB_START_ENCRYPTION: u8 = 164;
+    pub const MARIADB_QUERY_COMPRESSED: u8 = 165;
+    /// The first and the last of the compressed row events.
+    pub const MARIADB_ROWS_COMPRESSED: [u8; 2] = [166, 171];
 }
 
 /// One event without its common header and checksum.
@@ -53,8 +62,24 @@ pub(super) struct Incoming<'a> {
 /// A GTID event.
 pub(super) struct Begun {
     pub(super) gtid: Gtid,
+    /// Numbers before it that the log left out for good.
+    pub(super) skipped: GtidSet,
+    /// How much the event itself tells of the transaction; MySQL says that later.
+    pub(super) shape: Shape,
     /// When the transaction was committed, in microseconds since 1970.
     pub(super) committed_unix_us: u64,
+}
+
+/// What kind of transaction a GTID event begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One statement, or what a BEGIN or XA START begins.
+    #[default]
+    Unsaid,
+    /// Several events, up to a commit.
+    Begun,
+    /// A branch of an XA transaction, up to its XA PREPARE.
+    Xa,
 }
 
 /// A QUERY event.

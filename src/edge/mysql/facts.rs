@@ -9,13 +9,14 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Column, Row};
 
 use super::failure::Doing;
+use super::flavor::Flavor;
 use super::server::{MySqlServer, READ_LIMIT, STATEMENT_LIMIT, commas, number, text};
 use super::sql;
 use crate::error::{Kind, Result};
 use crate::model::schema::{ColumnKind, SourceFacts, TableName};
 
 /// The variables in [`SourceFacts::variables`].
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 19] = [
     "binlog_expire_logs_seconds",
     "binlog_format",
     "binlog_row_image",
@@ -24,9 +25,12 @@ const VARIABLES: [&str; 16] = [
     "binlog_transaction_compression",
     "enforce_gtid_consistency",
     "gtid_mode",
+    "gtid_slave_pos",
+    "gtid_strict_mode",
     "innodb_flush_log_at_trx_commit",
     "innodb_native_foreign_keys",
     "log_bin",
+    "log_slave_updates",
     "lower_case_table_names",
     "server_id",
     "server_uuid",
@@ -48,13 +52,17 @@ impl MySqlServer {
             .iter()
             .map(|row| (text(row, 0).to_lowercase(), text(row, 1)))
             .collect();
+        let replicas = match self.flavor().await? {
+            Flavor::MySql => "SHOW REPLICAS",
+            Flavor::MariaDb => "SHOW SLAVE HOSTS",
+        };
         let grants = self.query(Doing::Setup, "reading grants", "SHOW GRANTS", STATEMENT_LIMIT).await?;
         Ok(SourceFacts {
             version: variables.get("version").cloned().unwrap_or_default(),
             variables,
             grants: grants.iter().map(|row| text(row, 0)).collect(),
             replica_ids: self
-                .if_allowed("reading replicas", "SHOW REPLICAS")
+                .if_allowed("reading replicas", replicas)
                 .await?
                 .map(|rows| rows.iter().filter_map(|row| u32::try_from(number(row, 0)).ok()).collect()),
             open_xa: self.if_allowed("reading open XA transactions", "XA RECOVER").await?.map(|rows| rows.len()),

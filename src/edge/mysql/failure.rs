@@ -92,7 +92,7 @@ fn kind_of(doing: Doing, code: u16) -> Kind {
         | 3169
         | 4031 => Kind::Retry,
         // Lock wait timeout, deadlock, interrupted, too slow, storage engine trouble, temporary table full.
-        1030 | 1114 | 1205 | 1213 | 1317 | 3024 => Kind::Retry,
+        1030 | 1114 | 1205 | 1213 | 1317 | 1969 | 3024 => Kind::Retry,
         // The definition changed inside a snapshot; an index that was named is gone.
         1176 | 1412 => Kind::Retry,
         // A user's expression fails for some row: out of range, division by zero, wrong value, invalid JSON, text that

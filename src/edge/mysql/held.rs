@@ -4,7 +4,7 @@
 //! (`transaction`).
 
 use crate::model::change::{Cell, Image, RowChange};
-use crate::model::position::Gtid;
+use crate::model::position::{Gtid, GtidSet};
 use crate::model::value::Value;
 
 /// Changes of one transaction that are held before a part of it is handed on.
@@ -18,6 +18,8 @@ const KEY_BYTES_MAX: usize = 3072;
 pub(super) struct Held {
     /// That of its XA PREPARE.
     pub(super) gtid: Gtid,
+    /// What is settled with it.
+    pub(super) also: GtidSet,
     pub(super) changes: Vec<RowChange>,
     pub(super) bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! MySQL as a source: snapshots, definitions, and the binlog.
+//! MySQL and MariaDB as a source: snapshots, definitions, and the binlog.
 //!
 //! Owns: [`MySqlSource`], the implementation of `ports::Source`. Connections are in `server`, snapshots in `snapshot`,
 //! the binlog in `binlog`. Does not own: what is read when (`backfill`, `stream`), what becomes of rows
@@ -13,12 +13,16 @@ mod compressed;
 mod cursor;
 mod decode;
 mod decode_value;
+mod dump;
 mod event;
 mod facts;
 mod failure;
+mod fence;
+mod flavor;
 mod held;
 mod indexes;
 mod json;
+mod mariadb;
 mod needs;
 mod place;
 mod queries;
@@ -31,6 +35,7 @@ mod snapshot;
 mod sql;
 mod statement;
 mod table_map;
+mod tables;
 mod transaction;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +43,7 @@ use std::time::Duration;
 
 use self::binlog::Rows;
 use self::failure::Doing;
+use self::flavor::Flavor;
 use self::indexes::IndexHints;
 use self::queries::Queries;
 use self::server::text;
@@ -123,6 +129,12 @@ impl Source for MySqlSource {
     }
 
     async fn wait_for(&self, gtids: &GtidSet, timeout: Duration) -> Result<bool> {
+        if self.server.flavor().await? == Flavor::MariaDb {
+            let mut session = self.server.session().await?;
+            let visible = fence::wait_for_visible(&mut session, gtids, timeout).await?;
+            session.give_back();
+            return Ok(visible);
+        }
         let ask = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{gtids}', {:.3})", timeout.as_secs_f64().max(0.001));
         let found = self.server.query(Doing::Read, "waiting for GTIDs", &ask, timeout + WAIT_SLACK).await?;
         Ok(found.first().is_some_and(|row| text(row, 0) == "0"))

@@ -26,7 +26,7 @@ impl Need {
                 let gone = || Error::halt(format!("table {name} is gone from the source"));
                 assembler.define(*table, definition.ok_or_else(gone)?);
             }
-            Self::Charset(set) => assembler.charsets.put(set, Codes::read(server, set).await?),
+            Self::Charset(set) => assembler.tables.charsets.put(set, Codes::read(server, set).await?),
         }
         Ok(())
     }

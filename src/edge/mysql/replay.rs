@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use super::charset::Charsets;
-use super::event::{Begun, Incoming, kind};
+use super::event::{Begun, Incoming, Shape, kind};
+use super::mariadb;
 use super::needs::Need;
 use super::server::MySqlServer;
+use super::tables::Tables;
 use super::transaction::{Assembler, Fed};
 use crate::error::{Error, Result};
 use crate::model::change::{LogEvent, RowChange};
 use crate::model::plan::JobPlan;
-use crate::model::position::{Gtid, GtidSource};
+use crate::model::position::{Gtid, GtidSet, GtidSource};
 use crate::model::schema::Table;
 
 /// Decodes TABLE_MAP and row events, each as a transaction of its own.
@@ -26,19 +28,20 @@ impl Replay {
     /// For rows of a server. Knows no table yet.
     pub async fn of(server: &MySqlServer) -> Result<Self> {
         let charsets = Charsets::read(server).await?;
-        Ok(Self { server: server.clone(), assembler: Assembler::whole(&[], charsets, false, server.place()) })
+        let tables = Tables::whole(&[], charsets, false);
+        Ok(Self { server: server.clone(), assembler: Assembler::new(tables, server.place()) })
     }
 
     /// From now on for the used columns of a job.
     pub fn used(&mut self, plan: Arc<JobPlan>) {
-        let charsets = std::mem::take(&mut self.assembler.charsets);
-        self.assembler = Assembler::new(plan, charsets, false, self.server.place());
+        let charsets = std::mem::take(&mut self.assembler.tables.charsets);
+        self.assembler = Assembler::new(Tables::used(plan, charsets, false), self.server.place());
     }
 
     /// From now on for whole rows of these tables.
     pub fn whole(&mut self, tables: &[Table]) {
-        let charsets = std::mem::take(&mut self.assembler.charsets);
-        self.assembler = Assembler::whole(tables, charsets, false, self.server.place());
+        let charsets = std::mem::take(&mut self.assembler.tables.charsets);
+        self.assembler = Assembler::new(Tables::whole(tables, charsets, false), self.server.place());
     }
 
     /// Takes one event: its type code, and what follows its common header, without the checksum. Hands its rows over. Asks
@@ -58,10 +61,14 @@ impl Replay {
     }
 
     fn once(&mut self, code: u8, data: &[u8]) -> Result<std::result::Result<Vec<RowChange>, Need>> {
-        let gtid = Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number: 1 };
-        let begun = Begun { gtid, committed_unix_us: 0 };
+        let gtid = Gtid { source: GtidSource::Server { uuid: 1, tag: String::new() }, number: 1 };
+        let begun = Begun { gtid, skipped: GtidSet::default(), shape: Shape::Unsaid, committed_unix_us: 0 };
         self.assembler.feed(incoming(kind::GTID, &[], Some(begun)))?;
-        let fed = self.assembler.feed(incoming(code, data, None));
+        let fed = match mariadb::inflate(code, data) {
+            Ok(Some((code, data))) => self.assembler.feed(incoming(code, &data, None)),
+            Ok(None) => self.assembler.feed(incoming(code, data, None)),
+            Err(error) => Err(Error::halt("a compressed event cannot be read").because(error)),
+        };
         self.assembler.feed(incoming(kind::XID, &[], None))?;
         let mut rows = Vec::new();
         while let Some(event) = self.assembler.pop() {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use mysql_async::Row;
 
 use super::failure::Doing;
+use super::flavor::Flavor;
 use super::server::{MySqlServer, STATEMENT_LIMIT, commas, nullable_text, number, text};
 use super::sql;
 use crate::error::Result;
@@ -81,12 +82,35 @@ impl MySqlServer {
             }
         }
 
+        if self.flavor().await? == Flavor::MariaDb {
+            // Its JSON is a LONGTEXT with this check.
+            let checks = ask(
+                "reading checks",
+                format!(
+                    "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS \
+                     WHERE {} AND CHECK_CLAUSE = CONCAT('json_valid(`', REPLACE(CONSTRAINT_NAME, '`', '``'), '`)')",
+                    condition("CONSTRAINT_SCHEMA", "TABLE_NAME")
+                ),
+            )
+            .await?;
+            for row in &checks {
+                let table = at.get(&table_name(row)).map(|&at| &mut tables[at]);
+                let column = table.and_then(|table| {
+                    let name = text(row, 2);
+                    table.columns.iter_mut().find(|column| column.name == name && column.declared == "longtext")
+                });
+                if let Some(column) = column {
+                    (column.kind, column.collation, column.length_max) = (ColumnKind::Json, None, None);
+                }
+            }
+        }
+
         let parts = ask(
             "reading indexes",
             format!(
                 "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART, SEQ_IN_INDEX \
-                 FROM information_schema.STATISTICS WHERE {wanted} AND INDEX_TYPE IN ('BTREE', 'HASH') \
-                 AND IS_VISIBLE = 'YES' ORDER BY 1, 2, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
+                 FROM information_schema.STATISTICS WHERE {wanted} AND INDEX_TYPE IN ('BTREE' /*!80000 , 'HASH' */) \
+                 /*!80000 AND IS_VISIBLE = 'YES' */ /*M!100600 AND IGNORED = 'NO' */ ORDER BY 1, 2, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
             ),
         )
         .await?;

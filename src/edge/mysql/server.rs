@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row};
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 
 use super::failure::{Doing, Failures};
+use super::flavor::Flavor;
 use crate::config::SourceSettings;
 use crate::error::{Error, Result};
 
@@ -30,20 +32,31 @@ const IDLE_MAX: usize = 32;
 /// An UPDATE's event carries both images of a row, so it can be larger than what the server lets a client send.
 const PACKET_MAX: usize = 1 << 30;
 
-/// The statement that makes a session's results depend on the data only, not on the server's defaults.
+/// The statement that makes a session's results depend on the data only, not on the server's defaults. MariaDB passes over
+/// `/*!80000 */`, MySQL over `/*M!100000 */`.
 ///
 /// - `ALLOW_INVALID_DATES`: without it a comparison with a stored 2024-02-30 silently matches nothing;
 /// - `sql_select_limit`: a global limit would cut results silently;
-/// - `range_optimizer_max_mem_size=0`: else a long list of keys falls back to a scan of the table;
+/// - `range_optimizer_max_mem_size=0`: else a long list of keys falls back to a scan of the table; in MariaDB
+///   `optimizer_max_sel_arg_weight=0`, and `in_predicate_conversion_threshold=0`, or it makes a table of the list;
 /// - `lock_wait_timeout`: a SELECT behind an ALTER would wait for a year;
 /// - `derived_merge`: reads through a link table need the index of the table inside a derived one;
 /// - `sort_buffer_size`: with the usual 256 KiB a sort of rows with long JSON or TEXT fails (error 1038); taken as needed;
-/// - `information_schema_stats_expiry=0`: row estimates are else a day old.
+/// - `information_schema_stats_expiry=0`: row estimates are else a day old;
+/// - [`IDENTITY`]: which server this connection leads to. MariaDB's older releases have no `server_uid`; there it is the host
+///   and the port.
 const SESSION: &str = "SET NAMES utf8mb4, sql_mode='ALLOW_INVALID_DATES', time_zone='+00:00', \
-     sql_select_limit=18446744073709551615, sql_big_selects=1, transaction_isolation='REPEATABLE-READ', \
-     range_optimizer_max_mem_size=0, max_execution_time=300000, lock_wait_timeout=60, net_write_timeout=600, \
-     information_schema_stats_expiry=0, group_concat_max_len=4294967295, optimizer_switch='derived_merge=on', \
-     sort_buffer_size=33554432";
+     sql_select_limit=18446744073709551615, sql_big_selects=1, lock_wait_timeout=60, net_write_timeout=600, \
+     group_concat_max_len=4294967295, optimizer_switch='derived_merge=on', sort_buffer_size=33554432 \
+     /*!80000 , transaction_isolation='REPEATABLE-READ', range_optimizer_max_mem_size=0, max_execution_time=300000, \
+     information_schema_stats_expiry=0, @rowfold_server=@@server_uuid */ \
+     /*M!100000 , tx_isolation='REPEATABLE-READ', max_statement_time=300, optimizer_max_sel_arg_weight=0, \
+     in_predicate_conversion_threshold=0, @rowfold_server=(SELECT CONCAT(COALESCE(MAX(VARIABLE_VALUE), \
+     CONCAT(@@hostname, ':', @@port)), '/', @@server_id) FROM information_schema.GLOBAL_VARIABLES \
+     WHERE VARIABLE_NAME='SERVER_UID') */";
+
+/// In SQL, what tells a connection's server from every other: MySQL's `server_uuid`, or what is closest to it in MariaDB.
+pub(super) const IDENTITY: &str = "@rowfold_server";
 
 /// A MySQL server, with the connections to it that wait for use. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +69,7 @@ struct Inner {
     failures: Failures,
     server_id: u32,
     idle: Mutex<Vec<(Conn, Instant)>>,
+    flavor: OnceCell<Flavor>,
 }
 
 impl MySqlServer {
@@ -79,6 +93,7 @@ impl MySqlServer {
                 failures,
                 server_id: settings.server_id,
                 idle: Mutex::new(Vec::new()),
+                flavor: OnceCell::new(),
             }),
         })
     }
@@ -91,6 +106,10 @@ impl MySqlServer {
     /// The replica ID under which the binlog is read.
     pub(super) fn server_id(&self) -> u32 {
         self.inner.server_id
+    }
+
+    pub(super) fn known_flavor(&self) -> &OnceCell<Flavor> {
+        &self.inner.flavor
     }
 
     pub(super) fn failures(&self) -> &Failures {

@@ -1,7 +1,7 @@
 //! Consistent snapshots of the source, each on a connection of its own.
 //!
-//! Owns: [`MySqlSnapshot`]: E is read first, then the snapshot is opened. Does not own: SQL text (`queries`), filling
-//! columns (`rows`).
+//! Owns: [`MySqlSnapshot`]. Does not own: what it is proved to contain (`fence`), SQL text (`queries`), filling columns
+//! (`rows`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use arrow_array::RecordBatch;
 
 use super::MySqlSource;
 use super::failure::Doing;
+use super::fence;
 use super::indexes::IndexHints;
 use super::queries::{Queries, Query};
 use super::rows;
-use super::server::{READ_LIMIT, STATEMENT_LIMIT, Session, number, text};
+use super::server::{READ_LIMIT, Session, number};
 use crate::error::{Error, Result};
 use crate::model::position::GtidSet;
 use crate::model::row::value_at;
@@ -37,16 +38,9 @@ pub struct MySqlSnapshot {
 
 impl MySqlSnapshot {
     pub(super) async fn open(mut session: Session, source: MySqlSource, hints: Arc<IndexHints>) -> Result<Self> {
-        let what = "opening a snapshot";
-        let ask = "SELECT @@GLOBAL.gtid_executed, @@server_uuid";
-        let found = session.query(Doing::Read, what, ask, STATEMENT_LIMIT).await?;
-        let row = found.first().ok_or_else(|| Error::retry(format!("{what}: no answer")))?;
-        let executed = gtid_set(&text(row, 0))?;
-        let server_uuid = text(row, 1);
-        // Only now, so that everything in E is inside.
-        let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-        session.query(Doing::Read, what, begin, STATEMENT_LIMIT).await?;
-        Ok(Self { session, source, hints, executed, server_uuid })
+        let flavor = source.server.flavor().await?;
+        let fence::Opened { executed, server } = fence::open(&mut session, flavor).await?;
+        Ok(Self { session, source, hints, executed, server_uuid: server })
     }
 
     fn queries(&self, projection: usize) -> Queries<'_> {
@@ -67,11 +61,6 @@ impl MySqlSnapshot {
     fn table(&self, projection: usize, node: usize) -> &TableName {
         &self.source.plan.projections[projection].nodes[node].table
     }
-}
-
-/// A GTID set as the server prints it.
-pub(super) fn gtid_set(text: &str) -> Result<GtidSet> {
-    text.parse().map_err(|error| Error::halt("the server's GTID set cannot be read").because(error))
 }
 
 /// Reads the keys that a statement returns.

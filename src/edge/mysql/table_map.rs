@@ -107,8 +107,8 @@ pub(super) fn place<'a>(event: &mut Cursor<'a>) -> Result<Place<'a>, Truncated> 
 }
 
 impl TableMap {
-    /// Reads what follows the table's name.
-    pub(super) fn parse(mut event: Cursor<'_>) -> Result<Self, BadTableMap> {
+    /// Reads what follows the table's name. `of_geometry` says that the server lists the collation of GEOMETRY columns too.
+    pub(super) fn parse(mut event: Cursor<'_>, of_geometry: bool) -> Result<Self, BadTableMap> {
         let count = event.packed_length()?;
         let codes = event.take(count)?;
         let length = event.packed_length()?;
@@ -122,13 +122,13 @@ impl TableMap {
         while !event.is_empty() {
             let field = event.byte()?;
             let length = event.packed_length()?;
-            map.optional(field, Cursor(event.take(length)?))?;
+            map.optional(field, Cursor(event.take(length)?), of_geometry)?;
         }
         Ok(map)
     }
 
     /// One field of the optional metadata (`Optional_metadata_field_type` in MySQL's source).
-    fn optional(&mut self, field: u8, mut data: Cursor<'_>) -> Result<(), Truncated> {
+    fn optional(&mut self, field: u8, mut data: Cursor<'_>, of_geometry: bool) -> Result<(), Truncated> {
         match field {
             1 => {
                 // One bit for each numeric column, the highest first.
@@ -139,7 +139,7 @@ impl TableMap {
             }
             2 | 10 => {
                 // A default, then (index among the columns of that sort, collation) for those that differ.
-                let columns = self.columns_with_charset(field == 10);
+                let columns = self.columns_with_charset(field == 10, of_geometry);
                 let default = data.packed()? as u16;
                 self.collations.extend(columns.iter().map(|column| (*column, default)));
                 while !data.is_empty() {
@@ -148,7 +148,7 @@ impl TableMap {
                 }
             }
             3 | 11 => {
-                for column in self.columns_with_charset(field == 11) {
+                for column in self.columns_with_charset(field == 11, of_geometry) {
                     self.collations.insert(column, data.packed()? as u16);
                 }
             }
@@ -176,13 +176,14 @@ impl TableMap {
         Ok(())
     }
 
-    /// Positions of the columns to which character sets are listed: ENUM and SET, or strings and BLOBs.
-    fn columns_with_charset(&self, labelled: bool) -> Vec<usize> {
+    /// Positions of the columns to which character sets are listed: ENUM and SET, or strings and BLOBs. Both servers list `binary`
+    /// for some that are neither: MySQL for VECTOR, MariaDB for GEOMETRY.
+    fn columns_with_charset(&self, labelled: bool, of_geometry: bool) -> Vec<usize> {
         self.positions(|code| match code {
             types::ENUM | types::SET => labelled,
             types::STRING | types::VAR_STRING | types::VARCHAR | types::VARCHAR_COMPRESSED => !labelled,
-            // MySQL lists VECTOR too, as a BLOB of the collation binary; JSON and GEOMETRY it does not.
             types::TINY_BLOB..=types::BLOB | types::BLOB_COMPRESSED | types::VECTOR => !labelled,
+            types::GEOMETRY => !labelled && of_geometry,
             _ => false,
         })
     }
@@ -259,7 +260,7 @@ mod tests {
         let mut rest = cursor.0.to_vec();
         rest.extend([2, 5, 45, 1, 0xfc, 255, 0]);
         rest.extend([4, 9, 1, b'a', 1, b'b', 1, b'c', 2, b'd', b'd']);
-        let map = TableMap::parse(Cursor(&rest)).expect("a table map");
+        let map = TableMap::parse(Cursor(&rest), false).expect("a table map");
         assert_eq!(map.types[1], WireType { code: types::VARCHAR, length: 200, extra: 0 });
         assert_eq!(map.types[2], WireType { code: types::STRING, length: 508, extra: 0 });
         assert_eq!(map.types[3], WireType { code: types::BLOB, length: 0, extra: 2 });
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(map.names.as_deref(), Some(&["a".to_string(), "b".into(), "c".into(), "dd".into()][..]));
         for cut in 0..rest.len() {
             // Never a panic, whatever is missing.
-            let _ = TableMap::parse(Cursor(&rest[..cut]));
+            let _ = TableMap::parse(Cursor(&rest[..cut]), false);
         }
     }
 
@@ -280,23 +281,40 @@ mod tests {
         event.extend([1, 2, 0b1010_0000, 0b1000_0000]);
         event.extend([5, 5, 2, 1, b'x', 1, 0xf6]);
         event.extend([6, 4, 1, 2, b'a', b'b']);
-        let map = TableMap::parse(Cursor(&event)).expect("a table map");
+        let map = TableMap::parse(Cursor(&event), false).expect("a table map");
         let mut signs: Vec<(usize, bool)> = map.unsigned.into_iter().collect();
         signs.sort_unstable();
         let unsigned: Vec<usize> = signs.iter().filter(|(_, unsigned)| *unsigned).map(|(at, _)| *at).collect();
         assert_eq!((signs.len(), unsigned), (10, vec![0, 4, 11]));
         assert_eq!(map.labels, HashMap::from([(5, vec![b"x".to_vec(), vec![0xf6]]), (3, vec![b"ab".to_vec()])]));
         event[codes.len() + 1 + 1 + metadata.len() + 2 + 1] = 1;
-        assert!(TableMap::parse(Cursor(&event)).is_err(), "fewer signs than numbers");
+        assert!(TableMap::parse(Cursor(&event), false).is_err(), "fewer signs than numbers");
+    }
+
+    #[test]
+    fn collations_are_counted_as_the_server_counts_them() {
+        // What MySQL 9.7 and MariaDB 11.8 wrote of (VARCHAR latin1, POINT, TEXT latin2, VECTOR, VARCHAR ascii, BINARY); MariaDB has no type
+        // for VECTOR.
+        let codes = |vector: u8| [&[6, 15, 255, 252, vector, 15, 254][..]].concat();
+        let event = |vector: u8, metadata: &[u8], collations: &[u8]| {
+            let length = metadata.len() as u8;
+            [&codes(vector)[..], &[length], metadata, &[0], collations].concat()
+        };
+        let mysql = event(242, &[5, 0, 4, 2, 4, 7, 0, 0xfe, 3], &[3, 5, 8, 9, 63, 11, 63]);
+        let mariadb = event(15, &[5, 0, 4, 2, 12, 0, 7, 0, 0xfe, 3], &[2, 7, 63, 0, 8, 2, 9, 4, 11]);
+        let read = |event: &[u8], of_geometry| TableMap::parse(Cursor(event), of_geometry).expect("a map").collations;
+        let texts = [(0, 8), (2, 9), (3, 63), (4, 11), (5, 63)];
+        assert_eq!(read(&mysql, false), HashMap::from(texts));
+        assert_eq!(read(&mariadb, true), HashMap::from_iter(texts.into_iter().chain([(1, 63)])));
     }
 
     #[test]
     fn a_type_that_nobody_knows_is_named() {
-        let map = TableMap::parse(Cursor(&[2, 3, 200, 0, 0]));
+        let map = TableMap::parse(Cursor(&[2, 3, 200, 0, 0]), false);
         assert_eq!(map, Err(BadTableMap::Type { column: 2, code: 200 }));
         let told = "column 2 has the type 200, which this version of rowfold does not know";
         assert_eq!(map.expect_err("unknown").to_string(), told);
-        let map = TableMap::parse(Cursor(&[2, 140, 141, 3, 4, 0x2c, 1, 0])).expect("a table map");
+        let map = TableMap::parse(Cursor(&[2, 140, 141, 3, 4, 0x2c, 1, 0]), false).expect("a table map");
         assert_eq!(map.types[0], WireType { code: types::BLOB_COMPRESSED, length: 0, extra: 4 });
         assert_eq!(map.types[1], WireType { code: types::VARCHAR_COMPRESSED, length: 300, extra: 0 });
     }

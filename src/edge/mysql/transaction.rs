@@ -6,19 +6,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::charset::Charsets;
 use super::cursor::Cursor;
-use super::decode::{BadRows, RowsForm, TableDecoder};
-use super::event::{self, Begun, Incoming, kind};
+use super::decode::{BadRows, RowsForm};
+use super::event::{self, Begun, Incoming, Shape, kind};
 use super::held::{self, HELD_BYTES_MAX, Held, PART_BYTES};
 use super::needs::Need;
 use super::place::Place;
 use super::statement::{self, Effect, Statement, Xid};
-use super::table_map::{self, TableMap};
+use super::tables::{BadTable, RowsOf, Tables};
 use crate::error::{Error, Result};
 use crate::model::change::{LogEvent, Origin, RowChange, Transaction};
-use crate::model::plan::{JobPlan, TableUse};
-use crate::model::position::Gtid;
+use crate::model::position::{Gtid, GtidSet};
 use crate::model::schema::{Table, TableName};
 
 /// The header flag of events that a reader may skip if it does not know them.
@@ -34,6 +32,8 @@ pub(super) enum Fed {
 
 struct Open {
     gtid: Gtid,
+    /// What is settled with it.
+    also: GtidSet,
     origin: Arc<Origin>,
     /// A BEGIN or XA START was seen: the transaction ends with an event of its own.
     begun: bool,
@@ -44,27 +44,10 @@ struct Open {
     lean: usize,
 }
 
-/// A table of the stream that is used, and how its rows are read.
-struct Known {
-    /// The TABLE_MAP event: as long as it is the same, so is the decoder.
-    body: Vec<u8>,
-    table: usize,
-    decoder: Result<Arc<TableDecoder>, BadRows>,
-}
-
 /// See the module's description.
 pub(super) struct Assembler {
-    plan: Arc<JobPlan>,
     place: String,
-    fold: bool,
-    pub(super) charsets: Charsets,
-    /// Database, then table, as they stand in events, to the index in the plan.
-    used: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
-    /// By the number that TABLE_MAP gives to a table; `None` if it is not used.
-    known: HashMap<u64, Option<Known>>,
-    definitions: HashMap<usize, Table>,
-    /// Whether images hold all columns, by definitions that were given once and for all, and as far as the log has them.
-    whole: bool,
+    pub(super) tables: Tables,
     place_in_log: Place,
     open: Option<Open>,
     /// Whether what arrives came out of a compressed transaction.
@@ -74,22 +57,11 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// `fold` says that the server ignores case in table names; `place` is for messages.
-    pub(super) fn new(plan: Arc<JobPlan>, charsets: Charsets, fold: bool, place: &str) -> Self {
-        let mut used: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>> = HashMap::new();
-        for (at, table) in plan.tables.iter().enumerate() {
-            let bytes = |name: &str| if fold { name.to_lowercase() } else { name.to_string() }.into_bytes();
-            used.entry(bytes(&table.name.database)).or_default().insert(bytes(&table.name.table), at);
-        }
+    /// `place` is for messages.
+    pub(super) fn new(tables: Tables, place: &str) -> Self {
         Self {
-            plan,
             place: place.to_string(),
-            fold,
-            charsets,
-            used,
-            known: HashMap::new(),
-            definitions: HashMap::new(),
-            whole: false,
+            tables,
             place_in_log: Place::default(),
             open: None,
             payload: false,
@@ -98,17 +70,9 @@ impl Assembler {
         }
     }
 
-    /// The same for whole rows of these tables.
-    pub(super) fn whole(tables: &[Table], charsets: Charsets, fold: bool, place: &str) -> Self {
-        let uses = tables.iter().map(TableUse::whole).collect();
-        let plan = JobPlan { name: String::new(), projections: Vec::new(), tables: uses };
-        let definitions = tables.iter().cloned().enumerate().collect();
-        Self { whole: true, definitions, ..Self::new(Arc::new(plan), charsets, fold, place) }
-    }
-
     /// The name of a table by its index.
     pub(super) fn table(&self, table: usize) -> &TableName {
-        &self.plan.tables[table].name
+        self.tables.name(table)
     }
 
     /// The next finished event.
@@ -123,7 +87,7 @@ impl Assembler {
 
     /// See [`Need::Table`].
     pub(super) fn define(&mut self, table: usize, definition: Table) {
-        self.definitions.insert(table, definition);
+        self.tables.define(table, definition);
     }
 
     /// Takes one event.
@@ -132,7 +96,7 @@ impl Assembler {
             self.place_in_log.arrive(event.kind, event.flags, event.log_pos, event.size);
         }
         match event.kind {
-            kind::GTID | kind::GTID_TAGGED => self.begin(event.begun, event.server_id)?,
+            kind::GTID | kind::GTID_TAGGED | kind::MARIADB_GTID => self.begin(event.begun, event.server_id)?,
             kind::QUERY => self.query(event.data, 13)?,
             kind::EXECUTE_LOAD_QUERY => self.query(event.data, 26)?,
             kind::XID => self.commit()?,
@@ -154,7 +118,7 @@ impl Assembler {
                 return Err(self.halt("a compressed transaction cannot be read"));
             }
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.ready.push_back(LogEvent::Heartbeat),
-            kind::FORMAT_DESCRIPTION => self.known.clear(),
+            kind::FORMAT_DESCRIPTION => self.tables.forget(),
             kind::ROTATE => {
                 let rotated = self.place_in_log.rotate(event.data);
                 rotated.map_err(|error| self.halt("a ROTATE event cannot be read").because(error))?;
@@ -178,7 +142,11 @@ impl Assembler {
             | kind::ROWS_QUERY
             | kind::PREVIOUS_GTIDS
             | kind::TRANSACTION_CONTEXT
-            | kind::VIEW_CHANGE => {}
+            | kind::VIEW_CHANGE
+            | kind::MARIADB_ANNOTATE_ROWS
+            | kind::MARIADB_BINLOG_CHECKPOINT
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_START_ENCRYPTION => {}
             _ if event.flags & IGNORABLE_FLAG != 0 => {}
             other => return Err(self.halt(&format!("event type {other} is not supported"))),
         }
@@ -201,26 +169,30 @@ impl Assembler {
         if self.open.is_some() {
             return Err(self.halt("the transaction has no end; its commit was lost"));
         }
-        let Begun { gtid, committed_unix_us } = begun.ok_or_else(|| self.halt("a GTID event cannot be read"))?;
+        let Begun { gtid, skipped, shape, committed_unix_us } =
+            begun.ok_or_else(|| self.halt("a GTID event cannot be read"))?;
         let file = self.place_in_log.file().to_string();
         let origin = Arc::new(Origin { file, server_id, thread: None, committed_unix_us });
         let (changes, bytes, lean) = (Vec::new(), 0, 0);
-        self.open = Some(Open { gtid, origin, begun: false, xa: false, changes, bytes, lean });
+        let (begun, xa) = (shape != Shape::Unsaid, shape == Shape::Xa);
+        self.open = Some(Open { gtid, also: skipped, origin, begun, xa, changes, bytes, lean });
         Ok(())
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.finish(Vec::new(), None)
+        self.finish(None)
     }
 
-    /// Hands the open transaction on, with the GTIDs that it settles too and what was held back for it.
-    fn finish(&mut self, also: Vec<Gtid>, held: Option<Held>) -> Result<()> {
+    /// Hands the open transaction on, with what was held back for it.
+    fn finish(&mut self, held: Option<Held>) -> Result<()> {
         self.opened()?;
         self.payload = false;
-        let Some(Open { gtid, origin, mut changes, mut bytes, .. }) = self.open.take() else {
+        let Some(Open { gtid, mut also, origin, mut changes, mut bytes, .. }) = self.open.take() else {
             return Ok(());
         };
         if let Some(mut held) = held {
+            also.insert(&held.gtid);
+            also.extend(&held.also);
             // They stand where they count.
             held.changes.iter_mut().for_each(|change| change.spot = self.place_in_log.spot());
             changes.append(&mut held.changes);
@@ -255,7 +227,7 @@ impl Assembler {
             }
             Statement::Commit | Statement::Rollback => self.commit()?,
             Statement::XaCommit(xid) => match self.prepared.remove(&xid) {
-                Some(prepared) => self.finish(vec![prepared.gtid.clone()], Some(prepared))?,
+                Some(prepared) => self.finish(Some(prepared))?,
                 None => {
                     let what = "commits an XA transaction prepared before the log was opened; run with --start-over when \
                                 XA RECOVER is empty";
@@ -263,8 +235,8 @@ impl Assembler {
                 }
             },
             Statement::XaRollback(xid) => {
-                let also = self.prepared.remove(&xid).map(|prepared| prepared.gtid);
-                self.finish(also.into_iter().collect(), None)?;
+                let undone = self.prepared.remove(&xid);
+                self.finish(undone.map(|prepared| Held { changes: Vec::new(), bytes: 0, ..prepared }))?;
             }
             Statement::CreateWithRows(effects) => {
                 self.unlogged(&effects)?;
@@ -284,11 +256,7 @@ impl Assembler {
     fn unlogged(&mut self, effects: &[Effect]) -> Result<()> {
         let open = self.opened()?;
         let (gtid, origin) = (open.gtid.clone(), open.origin.clone());
-        for (at, what) in statement::touched(effects, &self.plan.tables, self.fold) {
-            if !self.whole {
-                self.definitions.remove(&at);
-            }
-            self.known.retain(|_, known| known.as_ref().is_none_or(|known| known.table != at));
+        for (at, what) in self.tables.touched(effects) {
             let (gtid, origin, spot) = (gtid.clone(), origin.clone(), self.place_in_log.spot());
             self.ready.push_back(LogEvent::Unlogged { gtid, table: self.table(at).clone(), what, origin, spot });
         }
@@ -304,44 +272,19 @@ impl Assembler {
         self.opened()?;
         self.payload = false;
         if let Some(open) = self.open.take() {
-            self.prepared.insert(xid, Held { gtid: open.gtid, changes: open.changes, bytes: open.bytes });
+            let Open { gtid, also, changes, bytes, .. } = open;
+            self.prepared.insert(xid, Held { gtid, also, changes, bytes });
         }
         Ok(())
     }
 
     fn table_map(&mut self, data: &[u8]) -> Result<Fed> {
-        let mut cursor = Cursor(data);
-        let place = table_map::place(&mut cursor)
-            .map_err(|error| self.halt("a TABLE_MAP event cannot be read").because(error))?;
-        let found = if self.fold {
-            let lower = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase().into_bytes();
-            self.used.get(&lower(place.database)).and_then(|tables| tables.get(&lower(place.table)))
-        } else {
-            self.used.get(place.database).and_then(|tables| tables.get(place.table))
-        };
-        let Some(&table) = found else {
-            self.known.insert(place.table_id, None);
-            return Ok(Fed::Taken);
-        };
-        if let Some(Some(known)) = self.known.get(&place.table_id)
-            && known.table == table
-            && known.body == cursor.0
-        {
-            return Ok(Fed::Taken);
-        }
-        let used = &self.plan.tables[table];
-        let map = TableMap::parse(cursor)
-            .map_err(|error| self.halt(&format!("the layout of {} cannot be read", used.name)).because(error))?;
-        let definition = self.definitions.get(&table);
-        if map.names.is_none() && definition.is_none() {
-            return Ok(Fed::Needs(Need::Table(table)));
-        }
-        let decoder = match TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole) {
-            Err(BadRows::Unread(set)) => return Ok(Fed::Needs(Need::Charset(set))),
-            decoder => decoder.map(Arc::new),
-        };
-        self.known.insert(place.table_id, Some(Known { body: cursor.0.to_vec(), table, decoder }));
-        Ok(Fed::Taken)
+        self.tables.see(data).map_err(|bad| match bad {
+            BadTable::Event(error) => self.halt("a TABLE_MAP event cannot be read").because(error),
+            BadTable::Layout(table, error) => {
+                self.halt(&format!("the layout of {} cannot be read", self.table(table))).because(error)
+            }
+        })
     }
 
     fn rows(&mut self, code: u8, data: &[u8]) -> Result<()> {
@@ -349,17 +292,16 @@ impl Assembler {
             return Err(self.halt("a row event cannot be read"));
         };
         self.opened()?;
-        let known = match self.known.get(&table_id) {
-            Some(Some(known)) => known,
-            // Not used, or the number of an empty event that only ends a statement.
-            Some(None) | None if self.known.contains_key(&table_id) || table_id == 0xff_ffff => return Ok(()),
-            _ => return Err(self.halt("rows arrived without their table; the log was opened inside a transaction")),
+        let (table, decoder) = match self.tables.rows_of(table_id) {
+            RowsOf::Used(table, decoder) => (table, decoder.map_err(|bad| self.bad_rows(table, &bad))?),
+            RowsOf::Unused => return Ok(()),
+            RowsOf::Unknown => {
+                return Err(self.halt("rows arrived without their table; the log was opened inside a transaction"));
+            }
         };
-        let known_table = known.table;
-        let decoder = known.decoder.clone().map_err(|bad| self.bad_rows(known_table, &bad))?;
         let mut changes = Vec::new();
         let take = |change| changes.push(RowChange { spot: self.place_in_log.spot(), ..change });
-        decoder.rows(form, Cursor(data), take).map_err(|bad| self.bad_rows(known_table, &bad))?;
+        decoder.rows(form, Cursor(data), take).map_err(|bad| self.bad_rows(table, &bad))?;
         let Some(open) = &mut self.open else {
             return Ok(());
         };

@@ -1,14 +1,15 @@
 //! Streams of hand-made events, and what they are put together to.
 
 use super::*;
+use crate::edge::mysql::charset::Charsets;
 use crate::model::change::{Cell, Spot, Unlogged};
-use crate::model::plan::{TableUse, UsedColumn};
+use crate::model::plan::{JobPlan, TableUse, UsedColumn};
 use crate::model::position::GtidSource;
 use crate::model::schema::{ColumnKind, TableName};
 use crate::model::value::Value;
 
 fn gtid(number: u64) -> Gtid {
-    Gtid { source: GtidSource { uuid: 1, tag: String::new() }, number }
+    Gtid { source: GtidSource::Server { uuid: 1, tag: String::new() }, number }
 }
 
 fn used(name: &str, kind: ColumnKind, routes: bool) -> UsedColumn {
@@ -17,7 +18,10 @@ fn used(name: &str, kind: ColumnKind, routes: bool) -> UsedColumn {
 
 /// An event; every one is 100 bytes long in its file.
 fn incoming(kind: u8, flags: u16, data: &[u8], begun: Option<u64>) -> Incoming<'_> {
-    let begun = begun.map(|number| Begun { gtid: gtid(number), committed_unix_us: 5_000 });
+    let begun = begun.map(|number| {
+        let (skipped, shape) = (GtidSet::default(), Shape::Unsaid);
+        Begun { gtid: gtid(number), skipped, shape, committed_unix_us: 5_000 }
+    });
     Incoming { kind, flags, size: 100, log_pos: 0, server_id: 9, data, begun }
 }
 
@@ -34,7 +38,7 @@ impl Stream {
     fn of(columns: Vec<UsedColumn>) -> Self {
         let tables = vec![TableUse { name: TableName::new("d", "t"), columns }];
         let plan = JobPlan { name: "job".into(), projections: Vec::new(), tables };
-        Self(Assembler::new(Arc::new(plan), Charsets::default(), false, "db:1"))
+        Self(Assembler::new(Tables::used(Arc::new(plan), Charsets::default(), false), "db:1"))
     }
 
     fn send(&mut self, kind: u8, data: &[u8]) -> Result<Fed> {
@@ -79,7 +83,13 @@ impl Stream {
             .map(|event| match event {
                 LogEvent::Part { gtid, changes, .. } => format!("part {}: {}", gtid.number, changes.len()),
                 LogEvent::Commit(done) => {
-                    let also: String = done.also.iter().map(|gtid| format!("+{}", gtid.number)).collect();
+                    let also: String = done
+                        .also
+                        .ranges()
+                        .map(|(_, first, last)| {
+                            format!("+{first}{}", if first == last { String::new() } else { format!("-{last}") })
+                        })
+                        .collect();
                     format!("{}{also}: {}", done.gtid.number, ids(&done.changes))
                 }
                 LogEvent::Unlogged { gtid, table, what, .. } => format!("unlogged {} {table} {what:?}", gtid.number),

@@ -24,7 +24,7 @@ fn tables(names: &[&str]) -> BTreeSet<TableName> {
 }
 
 fn of(numbers: &BTreeSet<u64>) -> GtidSet {
-    let source = GtidSource { uuid: 7, tag: String::new() };
+    let source = GtidSource::Server { uuid: 7, tag: String::new() };
     let mut set = GtidSet::default();
     numbers.iter().for_each(|number| set.insert_range(&source, *number, *number));
     set

@@ -293,7 +293,7 @@ fn other_operations() {
     assert_eq!(told(inner, Debezium), Decoded::Snapshot(SnapshotPart::Within));
     let row = r#""op":"c","after":{"region":1,"no":1,"sku":"a","qty":1}"#;
     assert_eq!(told(&format!(r#"{{{row},"source":{{"gtid":null,"snapshot":"false"}}}}"#), Debezium), Decoded::NoGtid);
-    assert!(matches!(told(&format!(r#"{{{row},"source":{{"gtid":"0-1-5"}}}}"#), Debezium), Decoded::Poison(_)));
+    assert!(matches!(told(&format!(r#"{{{row},"source":{{"gtid":"0-1"}}}}"#), Debezium), Decoded::Poison(_)));
     let wrapped = format!(r#"{{"schema":{{"type":"struct"}},"payload":{}}}"#, with(row));
     assert_eq!(shown(&told(&wrapped, Debezium)), ["none => - 1 1 a"]);
     for nothing in ["default", "", "null", r#"{"schema":null,"payload":null}"#] {

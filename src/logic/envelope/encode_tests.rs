@@ -36,7 +36,7 @@ fn image(values: &[Option<Value>]) -> Image {
 }
 
 fn told(table: &Table, before: Option<Image>, after: Option<Image>) -> Vec<(String, String)> {
-    let gtid = Gtid { source: GtidSource { uuid: 7, tag: "blue".into() }, number: 9 };
+    let gtid = Gtid { source: GtidSource::Server { uuid: 7, tag: "blue".into() }, number: 9 };
     let origin =
         Origin { file: "log.000003".into(), server_id: 5, thread: None, committed_unix_us: 1_700_000_000_123_456 };
     let change = RowChange { table: 0, before, after, spot: Spot { pos: 5_000_000_000, row: 2 } };
@@ -90,7 +90,7 @@ fn a_changed_key_is_a_row_less_and_a_row_more() {
 
 #[test]
 fn changes_without_rows() {
-    let gtid = Gtid { source: GtidSource { uuid: 7, tag: String::new() }, number: 9 };
+    let gtid = Gtid { source: GtidSource::Server { uuid: 7, tag: String::new() }, number: 9 };
     let (name, spot) = (TableName::new("d", "t"), Spot { pos: 4, row: 0 });
     let made = |what| {
         let (key, value) = unlogged("cdc", &name, &gtid, &Origin::default(), spot, what, 1);

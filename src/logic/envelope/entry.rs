@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Decoded, SnapshotPart};
 use crate::model::change::{Origin, Spot};
-use crate::model::position::{Gtid, GtidSet};
+use crate::model::position::Gtid;
 use crate::model::stream::RawEntry;
 
 /// Why no change comes out of an entry. See the variants of [`Decoded`].
@@ -97,13 +97,7 @@ impl Source<'_> {
 
     pub(super) fn gtid(&self) -> Result<Gtid, NoChange> {
         let text = self.gtid.filter(|text| !text.is_empty()).ok_or(NoChange::NoGtid)?;
-        let wrong = || poison("source.gtid is no GTID of MySQL");
-        let set: GtidSet = text.parse().map_err(|_| wrong())?;
-        let mut ranges = set.ranges();
-        match (ranges.next(), ranges.next()) {
-            (Some((source, first, last)), None) if first == last => Ok(Gtid { source: source.clone(), number: first }),
-            _ => Err(wrong()),
-        }
+        text.parse().map_err(|_| poison("source.gtid is no GTID"))
     }
 
     pub(super) fn origin(&mut self) -> Origin {

@@ -100,7 +100,7 @@ fn origin() -> Origin {
 }
 
 fn gtid() -> Gtid {
-    Gtid { source: GtidSource { uuid: 7, tag: "blue".into() }, number: 9 }
+    Gtid { source: GtidSource::Server { uuid: 7, tag: "blue".into() }, number: 9 }
 }
 
 fn read((name, value): (Vec<u8>, Vec<u8>), used: &TableUse) -> Decoded {

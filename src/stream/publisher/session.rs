@@ -203,7 +203,8 @@ impl<'a, T: StreamStore, S: CaptureSource, C: Clock> Session<'a, T, S, C> {
                     return Ok(Some(ended));
                 }
                 self.open = None;
-                also.iter().chain([&gtid]).for_each(|gtid| self.captured.insert(gtid));
+                self.captured.insert(&gtid);
+                self.captured.extend(&also);
                 self.batch.moved = true;
             }
             LogEvent::Unlogged { gtid, table, what, origin, spot } => {

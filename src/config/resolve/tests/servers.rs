@@ -103,8 +103,8 @@ fn server_ids_are_compared() {
 fn other_servers_are_refused_by_their_version() {
     for (version, said) in [
         (
-            "10.11.19-MariaDB",
-            "2 E-VERSION source.url: the source is MariaDB (10.11.19-MariaDB), which is not supported yet => use a MySQL server, 8.0 or later",
+            "5.5.5-10.4.34-MariaDB-log",
+            "2 E-VERSION source.url: the source is MariaDB 5.5.5-10.4.34-MariaDB-log, which is too old => use MariaDB 10.6 or later",
         ),
         (
             "5.7.44-log",
@@ -115,6 +115,39 @@ fn other_servers_are_refused_by_their_version() {
         facts.version = version.to_string();
         says(&format!("{HEADER}{TAG}"), &facts, &[said]);
     }
+}
+
+#[test]
+fn mariadb_is_asked_for_what_it_has() {
+    let mut facts = with(&[
+        ("gtid_strict_mode", "OFF"),
+        ("gtid_slave_pos", "0-1-5"),
+        ("log_slave_updates", "OFF"),
+        ("binlog_row_metadata", "NO_LOG"),
+        ("sync_binlog", "0"),
+    ]);
+    facts.version = "10.11.19-MariaDB".to_string();
+    // Whatever else the server may say of these.
+    facts.variables.retain(|name, _| name != "gtid_mode" && name != "enforce_gtid_consistency");
+    let cnf = "under [mysqld] in the server's my.cnf";
+    let unsafe_source =
+        "a crash could lose a transaction that was copied already (`allow_unsafe_source: true` allows that)";
+    says(
+        &format!("{HEADER}{TAG}"),
+        &facts,
+        &[
+            &format!(
+                "2 E-BINLOG-METADATA source.url: the source has binlog_row_metadata=NO_LOG; FULL is needed: without the columns' names, old events are read wrong once a column was moved => SET GLOBAL binlog_row_metadata = 'FULL';  -- and binlog_row_metadata = 'FULL' {cnf}"
+            ),
+            &format!(
+                "2 W-GTID-STRICT source.url: the source has gtid_strict_mode=OFF: numbers within a domain could go back, and the job would stop => SET GLOBAL gtid_strict_mode = ON;  -- and gtid_strict_mode = ON {cnf}"
+            ),
+            "2 E-BINLOG source.url: the source is or was a replica and has log_slave_updates=OFF: what it replicates is not in its binlog => put `log-slave-updates` into the server's my.cnf and restart it, or read from the primary",
+            &format!(
+                "2 E-UNSAFE-SOURCE source.url: the source has sync_binlog=0: {unsafe_source} => SET GLOBAL sync_binlog = 1;  -- and sync_binlog = 1 {cnf}"
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub const PREFIX: &str = "cdc";
 const ENTRY_BYTES: u64 = 10;
 
 pub fn gtid(number: u64) -> Gtid {
-    Gtid { source: GtidSource { uuid: 7, tag: String::new() }, number }
+    Gtid { source: GtidSource::Server { uuid: 7, tag: String::new() }, number }
 }
 
 pub fn up_to(last: u64) -> GtidSet {
