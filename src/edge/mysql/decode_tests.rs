@@ -100,3 +100,47 @@ fn what_does_not_match_the_plan_is_refused() {
     retyped.types[0].code = types::LONGLONG;
     assert!(matches!(new(&retyped), Err(BadRows::Column(..))));
 }
+
+#[test]
+fn columns_without_names_must_all_be_those_of_today() {
+    let column = |name: &str, kind| crate::model::schema::Column {
+        name: name.into(),
+        kind,
+        nullable: true,
+        collation: None,
+        length_max: None,
+        declared: String::new(),
+    };
+    let today = |id, name| Table {
+        name: TableName::new("d", "t"),
+        columns: vec![column("id", id), column("name", name), column("doc", ColumnKind::Json)],
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        engine: "InnoDB".into(),
+        rows_estimate: 0,
+        row_bytes_estimate: 0,
+    };
+    let int = |unsigned| ColumnKind::Int { bits: 32, unsigned };
+    let new = |map: &TableMap, now: &Table, whole| {
+        TableDecoder::new(map, 0, &used(), Some(now), &Charsets::default(), whole)
+            .map(|decoder| decoder.columns.iter().filter(|column| column.used.is_some()).count())
+    };
+    let (mut plain, now) = (map(None), today(int(false), ColumnKind::Text));
+    assert_eq!(new(&plain, &now, false), Ok(2));
+    // Nobody uses `name`; but if it is another column now, so may be its neighbours.
+    let other = today(int(false), ColumnKind::Date);
+    let says = "has another type than the build was made with";
+    assert_eq!(new(&plain, &other, false), Err(BadRows::Unnamed("name".into(), says)));
+    // Of whole rows nothing is read then.
+    assert_eq!((new(&plain, &now, true), new(&plain, &other, true)), (Ok(2), Ok(0)));
+    plain.unsigned.insert(0, true);
+    let says = "is UNSIGNED in the binlog, and was not when the build was made";
+    assert_eq!(new(&plain, &now, false), Err(BadRows::Unnamed("id".into(), says)));
+    let told = new(&plain, &now, false).expect_err("a contradiction").to_string();
+    assert!(told.contains("column id") && told.ends_with("set binlog_row_metadata=FULL"), "{told}");
+    // With names it is only the used column that counts.
+    plain.names = Some(["id", "name", "doc"].map(String::from).to_vec());
+    assert_eq!(new(&plain, &other, false), Err(BadRows::Column("id".into(), says)));
+    plain.unsigned.clear();
+    assert_eq!(new(&plain, &other, false), Ok(2));
+}

@@ -312,3 +312,17 @@ fn changes_know_where_they_stand() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_type_that_nobody_knows_is_told_with_its_table_and_column() {
+    let mut stream = Stream::new();
+    stream.begin(1);
+    let map = |table: &[u8]| [&[7, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01", table, &[0, 2, 3, 200, 0, 0]].concat();
+    assert_eq!(stream.send(kind::TABLE_MAP, &map(b"u")).expect("nobody uses it"), Fed::Taken);
+    let error = stream.send(kind::TABLE_MAP, &map(b"t")).expect_err("unknown");
+    assert_eq!(error.kind(), crate::error::Kind::Halt);
+    let told = error.chain();
+    for part in ["d.t", "column 2", "type 200"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
