@@ -100,6 +100,7 @@ async fn is_refused(engine: Engine, name: &str, reader: u32, damage: Damage, say
 }
 
 /// One bit of the row's text.
+#[expect(clippy::ptr_arg, reason = "it is one of those that may change the length")]
 fn flip(packet: &mut Vec<u8>) {
     let at = packet.windows(MARK.len()).position(|part| part == MARK).expect("the mark");
     packet[at + 3] ^= 4;

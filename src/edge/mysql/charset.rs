@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(Charset::Utf16.decode(&[0, b'a', 0x26, 0x05, 0xd8, 0x3d, 0xde, 0]).as_deref(), Some("a★😀"));
         assert_eq!(Charset::Utf16.decode(&[0xd8, 0x3d]), None);
         assert_eq!(Charset::Utf16Le.decode(&[b'a', 0, 0x3d, 0xd8, 0, 0xde]).as_deref(), Some("a😀"));
-        assert_eq!(Charset::Utf16Le.decode(&[b'a']), None);
+        assert_eq!(Charset::Utf16Le.decode(b"a"), None);
         assert_eq!(Charset::Ucs2.decode(&[0xff, 0xff, 0, b'a']).as_deref(), Some("\u{ffff}a"));
         assert_eq!(Charset::Ucs2.decode(&[0xd8, 0x3d, 0xde, 0]), None);
     }

@@ -146,7 +146,7 @@ mod tests {
         let decode = |bytes: &[u8]| codes.decode(bytes);
         assert_eq!(decode(&[b'a', 0x83, 0x40, 0xb1, 0x8f, 0xa1, 0xa2, 0]).as_deref(), Some("aァｱ丂\0"));
         assert_eq!(decode(&[0x8f, 0x21]).as_deref(), Some("?"));
-        for broken in [&[0x83][..], &[0x83, 0x41], &[0x8f, 0xa1], &[0x8f, 0xa1, 0xa3], &[b'b'], &[0xff]] {
+        for broken in [&[0x83][..], &[0x83, 0x41], &[0x8f, 0xa1], &[0x8f, 0xa1, 0xa3], b"b", &[0xff]] {
             assert_eq!(decode(broken), None, "{broken:02x?}");
         }
         assert_eq!(Codes::default().decode(b"a"), None);
