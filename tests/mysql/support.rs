@@ -11,6 +11,7 @@ use rowfold::model::plan::{
     UsedColumn, WriteAs,
 };
 use rowfold::model::schema::{ColumnKind, Table, TableName};
+use rowfold::model::time::{Civil, time_text};
 use rowfold::model::value::{Key, Value};
 use rowfold::model::zone::Zone;
 
@@ -204,4 +205,18 @@ pub fn shown(keys: &[Key]) -> Vec<String> {
         other => panic!("{other:?}"),
     };
     keys.iter().map(|key| key.0.iter().map(value).collect::<Vec<_>>().join("/")).collect()
+}
+
+/// A value in words. Tests may show values.
+pub fn told(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Int(number) => number.to_string(),
+        Value::UInt(number) => number.to_string(),
+        Value::Double(bits) => format!("{} ({bits:x})", f64::from_bits(*bits)),
+        Value::Decimal(text) | Value::Text(text) => format!("{text:?}"),
+        Value::Bytes(bytes) => format!("{bytes:02x?}"),
+        Value::Civil(packed) => Civil::unpack(*packed).datetime_text(6),
+        Value::Time(micros) => time_text(*micros, 6),
+    }
 }

@@ -1,6 +1,6 @@
 //! Which character sets a column that routes may have.
 //!
-//! Owns: the sets whose text in events cannot be told exactly. Does not own: decoding (`edge::mysql::charset`).
+//! Owns: the sets in which different keys can be the same text. Does not own: decoding (`edge::mysql::charset`).
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::model::schema::{ColumnKind, Table, TableName};
 
 use super::{Work, sql};
 
-/// Sets of several bytes a character that MySQL maps to Unicode by tables of its own: in rare characters they differ
-/// from everybody else's, so a key in an event could be read as another one than SELECT gives.
+/// Sets of several bytes a character in which two characters can be the same one in Unicode, or have none there. Both are told
+/// as SELECT tells them, but as keys they could not be told apart.
 const UNSURE: &[&str] = &["sjis", "cp932", "ujis", "eucjpms", "big5", "gbk", "gb18030", "gb2312", "euckr"];
 
 /// Checks the columns by which events are routed: ids, joins and links.
@@ -25,7 +25,7 @@ pub fn check(tables: &BTreeMap<TableName, Table>, used: &[TableUse], work: &mut 
         let Some(position) = table.column(&column.name) else { continue };
         let column = &table.columns[position];
         let what = format!(
-            "{} is a part of `_id` or of a join, and some characters of {set} cannot be told exactly in the binlog",
+            "{} is a part of `_id` or of a join, and different characters of {set} can be the same one in Unicode, or none",
             sql::describe(table, column)
         );
         let fix = sql::change_collation(table, column, "utf8mb4_0900_ai_ci")

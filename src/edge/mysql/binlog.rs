@@ -18,6 +18,7 @@ use super::event::{Begun, Incoming, Shape, kind};
 use super::failure::Doing;
 use super::flavor::Flavor;
 use super::mariadb::{self, Numbers};
+use super::needs::Need;
 use super::server::{MySqlServer, STATEMENT_LIMIT, text};
 use super::tables::Tables;
 use super::transaction::{Assembler, Fed};
@@ -52,8 +53,8 @@ pub struct MySqlLog {
     /// Whether a FORMAT_DESCRIPTION came.
     described: bool,
     assembler: Assembler,
-    /// An event that waits for a table's definition.
-    waiting: Option<(Event, usize)>,
+    /// An event that waits for something that the server has to be asked for.
+    waiting: Option<(Event, Need)>,
     /// How long the next event may take: [`SILENCE_MAX`], and more inside a large transaction.
     patience: Duration,
 }
@@ -92,15 +93,11 @@ impl MySqlLog {
         self.numbers.as_ref().is_some_and(|numbers| numbers.has(gtid))
     }
 
-    /// Reads the definition that the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
-    async fn define(&mut self) -> Result<()> {
-        let Some(&(_, table)) = self.waiting.as_ref() else {
-            return Ok(());
-        };
-        let name = self.assembler.table(table).clone();
-        let definition = self.server.tables(std::slice::from_ref(&name)).await?.pop();
-        let definition = definition.ok_or_else(|| Error::halt(format!("table {name} is gone from the source")))?;
-        self.assembler.define(table, definition);
+    /// Asks for what the waiting event needs, then feeds it. Cancelled before the answer came, it begins anew.
+    async fn ask(&mut self) -> Result<()> {
+        if let Some((_, need)) = &self.waiting {
+            need.meet(&self.server, &mut self.assembler).await?;
+        }
         match self.waiting.take() {
             Some((event, _)) => self.feed(event),
             None => Ok(()),
@@ -152,8 +149,8 @@ impl MySqlLog {
             data,
             begun,
         };
-        if let Fed::Needs(table) = self.assembler.feed(incoming)? {
-            self.waiting = Some((event, table));
+        if let Fed::Needs(need) = self.assembler.feed(incoming)? {
+            self.waiting = Some((event, need));
         }
         Ok(())
     }
@@ -169,7 +166,7 @@ impl ChangeLog for MySqlLog {
                 return Ok(event);
             }
             if self.waiting.is_some() {
-                self.define().await?;
+                self.ask().await?;
                 continue;
             }
             // The driver panics on an event that is shorter than its header says.

@@ -1,12 +1,13 @@
 //! Row events, turned into the images that routing needs.
 //!
-//! Owns: [`TableDecoder`]: one table's TABLE_MAP event matched with the plan, and reading rows by it. Does not own:
-//! single values (`decode_value`), transactions (`transaction`).
+//! Owns: [`TableDecoder`]: one table's TABLE_MAP event matched with the plan, and reading rows by it. Does not own: whether a
+//! column is what the plan says (`column`), single values (`decode_value`), transactions (`transaction`).
 //! Format: MySQL source, `libs/mysql/binlog/event/rows_event.h`, class `Rows_event`.
 
-use super::charset::{Charset, Charsets};
+use super::charset::Charsets;
+use super::column::{Evidence, Form, Mismatch, Used};
 use super::cursor::{Cursor, Truncated, bit};
-use super::decode_value::{BadValue, extent, fits, value};
+use super::decode_value::{BadValue, extent, value};
 use super::json;
 use super::table_map::{TableMap, WireType, types};
 use crate::model::change::{Cell, Image, RowChange, Spot};
@@ -54,6 +55,12 @@ pub(super) enum BadRows {
     /// The event has a different number of columns than the table.
     #[error("it has {0} columns in the binlog and {1} now; set binlog_row_metadata=FULL")]
     Count(usize, usize),
+    /// A column is not what it is today, and only by its place in the table could it be known. Without its value.
+    #[error("column {0} {1}, and the binlog does not name its columns; set binlog_row_metadata=FULL")]
+    Unnamed(String, &'static str),
+    /// The character set of this name has to be read from the server first: see [`Charsets::put`].
+    #[error("the character set {0} was not read")]
+    Unread(String),
 }
 
 /// One column of the table as the event has it.
@@ -62,27 +69,6 @@ struct ColumnPlan {
     wire: WireType,
     /// `None` if nobody uses it.
     used: Option<Used>,
-}
-
-#[derive(Debug)]
-struct Used {
-    /// Position in [`TableUse::columns`].
-    cell: usize,
-    name: String,
-    kind: ColumnKind,
-    form: Form,
-    charset: Option<Charset>,
-}
-
-/// What becomes of a used column's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// Only equality matters.
-    Raw,
-    /// The value, or an error.
-    Exact,
-    /// The value if there is one, of every type.
-    Whole,
 }
 
 /// Reads the rows of one table.
@@ -110,12 +96,13 @@ impl TableDecoder {
             (None, Some(now)) => now.columns.iter().map(|column| column.name.to_lowercase()).collect(),
             (None, None) => Vec::new(),
         };
-        if names.len() != map.types.len() {
-            if whole {
-                names.clear();
-            } else {
-                return Err(BadRows::Count(map.types.len(), names.len()));
-            }
+        let evidence = |position: usize| {
+            let collation_now = now.and_then(|now| now.columns.get(position)?.collation.as_deref());
+            Evidence { map, position, collation_now, charsets }
+        };
+        match unnamed(map, now, names.len(), evidence) {
+            Err(_) if whole => names.clear(),
+            checked => checked?,
         }
         let mut columns: Vec<ColumnPlan> =
             map.types.iter().map(|wire| ColumnPlan { wire: *wire, used: None }).collect();
@@ -128,26 +115,17 @@ impl TableDecoder {
                 }
                 continue;
             };
-            let wire = map.types[position];
-            if (column.routes || map.names.is_none()) && !fits(&column.kind, wire.code) {
-                if whole {
-                    continue;
-                }
-                return Err(BadRows::Column(column.name.clone(), "has another type than the build was made with"));
+            let form = match (whole, column.routes) {
+                (true, _) => Form::Whole,
+                (false, true) => Form::Exact,
+                (false, false) => Form::Raw,
+            };
+            match Used::new(cell, column, form, evidence(position)) {
+                Ok(used) => columns[position].used = Some(used),
+                Err(Mismatch::Unread(set)) => return Err(BadRows::Unread(set)),
+                Err(Mismatch::Says(_)) if whole => {}
+                Err(Mismatch::Says(what)) => return Err(BadRows::Column(column.name.clone(), what)),
             }
-            let by_number = || map.collations.get(&position).and_then(|number| charsets.by_number(*number));
-            let by_name = || charsets.by_collation(now?.columns.get(position)?.collation.as_ref()?);
-            columns[position].used = Some(Used {
-                cell,
-                name: column.name.clone(),
-                kind: column.kind.clone(),
-                form: match (whole, column.routes) {
-                    (true, _) => Form::Whole,
-                    (false, true) => Form::Exact,
-                    (false, false) => Form::Raw,
-                },
-                charset: by_number().or_else(by_name),
-            });
         }
         Ok(Self { table, cells: used.columns.len(), columns })
     }
@@ -230,6 +208,7 @@ impl Used {
             BadValue::Type => BadRows::Column(self.name.clone(), "has another type than the build was made with"),
             BadValue::Label => BadRows::Column(self.name.clone(), "has other labels than the build was made with"),
             BadValue::Text => BadRows::Column(self.name.clone(), "holds text that is not valid in its character set"),
+            BadValue::Compressed => BadRows::Column(self.name.clone(), "holds a compressed value that is damaged"),
         })
     }
 }
@@ -252,6 +231,28 @@ impl Used {
     }
 }
 
+/// Whether columns can be told apart: by name, or else by their places, if each can be what stands there today. `count` is that
+/// of the names, by either.
+fn unnamed<'a>(
+    map: &TableMap,
+    now: Option<&Table>,
+    count: usize,
+    evidence: impl Fn(usize) -> Evidence<'a>,
+) -> Result<(), BadRows> {
+    if count != map.types.len() {
+        return Err(BadRows::Count(map.types.len(), count));
+    }
+    let Some(now) = now.filter(|_| map.names.is_none()) else {
+        return Ok(());
+    };
+    for (position, column) in now.columns.iter().enumerate() {
+        if let Err(Mismatch::Says(what)) = evidence(position).must_agree(&column.kind) {
+            return Err(BadRows::Unnamed(column.name.clone(), what));
+        }
+    }
+    Ok(())
+}
+
 /// Which columns an event's images have.
 struct Present<'a> {
     columns: &'a [u8],
@@ -265,105 +266,5 @@ impl<'a> Present<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::plan::UsedColumn;
-    use crate::model::schema::TableName;
-
-    fn map(names: Option<&[&str]>) -> TableMap {
-        let wire = |code, length, extra| WireType { code, length, extra };
-        TableMap {
-            types: vec![wire(types::LONG, 0, 0), wire(types::VARCHAR, 40, 0), wire(types::JSON, 0, 4)],
-            names: names.map(|names| names.iter().map(|name| name.to_string()).collect()),
-            collations: [(1, 255)].into(),
-        }
-    }
-
-    fn used() -> TableUse {
-        let column = |name: &str, kind, routes| UsedColumn {
-            name: name.into(),
-            kind,
-            declared: String::new(),
-            collation: None,
-            routes,
-        };
-        TableUse {
-            name: TableName::new("d", "t"),
-            columns: vec![
-                column("doc", ColumnKind::Json, false),
-                column("id", ColumnKind::Int { bits: 32, unsigned: false }, true),
-            ],
-        }
-    }
-
-    fn decode(form: u8, event: &[u8]) -> Result<Vec<RowChange>, BadRows> {
-        let decoder =
-            TableDecoder::new(&map(Some(&["ID", "name", "doc"])), 3, &used(), None, &Charsets::default(), false)?;
-        let mut rows = Vec::new();
-        decoder.rows(RowsForm::of(form).expect("a row event"), Cursor(event), |row| rows.push(row))?;
-        Ok(rows)
-    }
-
-    fn image(doc: Cell, id: i64) -> Option<Image> {
-        Some(Image(vec![doc, Cell::Value(Value::Int(id))]))
-    }
-
-    #[test]
-    fn rows_of_every_form() {
-        let header = [1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 3];
-        let row = [&[0b000][..], &[7, 0, 0, 0, 1, b'x', 2, 0, 0, 0, 9, 9]].concat();
-        let null = [&[0b110][..], &[8, 0, 0, 0]].concat();
-        let event = [&header[..], &[0b111], &row, &null].concat();
-        let first = image(Cell::Raw(vec![9, 9]), 7);
-        let second = image(Cell::Value(Value::Null), 8);
-        let rows = decode(30, &event).expect("rows");
-        assert_eq!(rows.len(), 2);
-        assert_eq!((&rows[0].before, &rows[0].after, rows[0].table), (&None, &first, 3));
-        assert_eq!(rows[1].after, second);
-        for cut in 12..event.len() {
-            // A cut row is an error and never a panic; a cut between rows cannot be told from an end.
-            let _ = decode(30, &event[..cut]);
-        }
-        // Minimal images: the key before, the document after.
-        let update = [&header[..], &[0b001, 0b100], &[0, 7, 0, 0, 0], &[0, 1, 0, 0, 0, 5]].concat();
-        let rows = decode(31, &update).expect("rows");
-        assert_eq!(rows[0].before, image(Cell::Absent, 7));
-        assert_eq!(rows[0].after, Some(Image(vec![Cell::Raw(vec![5]), Cell::Absent])));
-        // Differences of a document.
-        let partial =
-            [&header[..], &[0b101, 0b101], &[0b10, 7, 0, 0, 0], &[1, 1, 0], &[7, 0, 0, 0, 1, 0, 0, 0, 5]].concat();
-        let rows = decode(39, &partial).expect("rows");
-        assert_eq!(rows[0].before, image(Cell::Value(Value::Null), 7));
-        assert_eq!(rows[0].after, image(Cell::Absent, 7));
-    }
-
-    #[test]
-    fn whole_rows_lack_what_does_not_match() {
-        let present = |map: &TableMap| {
-            let decoder = TableDecoder::new(map, 0, &used(), None, &Charsets::default(), true).expect("a decoder");
-            let event = [&[1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0b111][..], &[0, 7, 0, 0, 0, 1, b'x', 3, 0, 0, 0, 5, 9, 0]];
-            let mut cells = Vec::new();
-            let form = RowsForm::of(30).expect("a row event");
-            decoder.rows(form, Cursor(&event.concat()), |row| cells = row.after.expect("an insert").0).expect("a row");
-            cells
-        };
-        let (doc, id) = (Cell::Value(Value::Text("9".into())), Cell::Value(Value::Int(7)));
-        assert_eq!(present(&map(Some(&["id", "name", "doc"]))), [doc.clone(), id.clone()]);
-        assert_eq!(present(&map(Some(&["no", "name", "doc"]))), [doc, Cell::Absent]);
-        // The name of a text is now the document's.
-        assert_eq!(present(&map(Some(&["id", "doc", "name"]))), [Cell::Absent, id]);
-        // Nobody knows which column is which.
-        assert_eq!(present(&map(None)), [Cell::Absent, Cell::Absent]);
-    }
-
-    #[test]
-    fn what_does_not_match_the_plan_is_refused() {
-        let new = |map: &TableMap| TableDecoder::new(map, 0, &used(), None, &Charsets::default(), false).map(|_| ());
-        assert_eq!(new(&map(None)), Err(BadRows::Count(3, 0)));
-        let gone = new(&map(Some(&["no", "name", "doc"])));
-        assert_eq!(gone, Err(BadRows::Column("id".into(), "is not in the binlog's rows")));
-        let mut retyped = map(Some(&["id", "name", "doc"]));
-        retyped.types[0].code = types::LONGLONG;
-        assert!(matches!(new(&retyped), Err(BadRows::Column(..))));
-    }
-}
+#[path = "decode_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 //! `sql-common/my_time.cc` (`TIME2`, `DATETIME2`, `TIMESTAMP2`).
 
 use super::charset::Charset;
+use super::compressed;
 use super::cursor::{Cursor, Truncated};
 use super::rows::big_endian;
 use super::table_map::{WireType, types};
@@ -29,8 +30,13 @@ pub(super) enum BadValue {
     /// Text that is none.
     #[error("holds text that is not valid in its character set")]
     Text,
+    /// See `compressed`.
+    #[error("holds a compressed value that is damaged")]
+    Compressed,
 }
 
+/// Digits of the longest DECIMAL.
+const DECIMAL_DIGITS_MAX: usize = 65;
 /// Bytes of the DECIMAL digits that are left over beside groups of nine.
 const LEFT_OVER_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
@@ -52,10 +58,10 @@ pub(super) fn extent<'a>(wire: WireType, cursor: &mut Cursor<'a>) -> Result<&'a 
         types::BIT => wire.length.div_ceil(8) as usize,
         types::NEWDECIMAL => decimal_bytes(wire.length as usize, usize::from(wire.extra)),
         types::ENUM | types::SET => wire.length as usize,
-        types::VARCHAR | types::STRING | types::VAR_STRING => {
+        types::VARCHAR | types::VARCHAR_COMPRESSED | types::STRING | types::VAR_STRING => {
             cursor.little(if wire.length < 256 { 1 } else { 2 })? as usize
         }
-        // BLOB, TEXT, JSON, GEOMETRY, VECTOR: `table_map` lets no other code through.
+        // BLOB, TEXT, JSON, GEOMETRY, VECTOR, and what is compressed of them: `table_map` lets no other code through.
         _ => usize::try_from(cursor.little(usize::from(wire.extra.min(8)))?).map_err(|_| Truncated)?,
     };
     cursor.take(length)
@@ -67,6 +73,7 @@ fn decimal_bytes(precision: usize, scale: usize) -> usize {
 }
 
 /// Whether a column of this kind can be stored as this type.
+#[inline]
 pub(super) fn fits(kind: &ColumnKind, code: u8) -> bool {
     use types::*;
     match kind {
@@ -106,6 +113,10 @@ pub(super) fn value(
     charset: Option<&Charset>,
     bytes: &[u8],
 ) -> Result<Value, BadValue> {
+    if matches!(wire.code, types::BLOB_COMPRESSED | types::VARCHAR_COMPRESSED) {
+        let plain = compressed::plain(bytes).ok_or(BadValue::Compressed)?;
+        return value(kind, wire.plain(), charset, &plain);
+    }
     if !fits(kind, wire.code) {
         return Err(BadValue::Type);
     }
@@ -253,41 +264,37 @@ fn time(wire: WireType, cursor: &mut Cursor<'_>) -> Result<i64, Truncated> {
 /// flipped, and all bits flipped if negative.
 pub(super) fn decimal(bytes: &[u8], precision: usize, scale: usize) -> Option<String> {
     let whole = precision.checked_sub(scale)?;
-    if bytes.len() != decimal_bytes(precision, scale) {
+    if precision > DECIMAL_DIGITS_MAX || bytes.len() != decimal_bytes(precision, scale) {
         return None;
     }
     let negative = bytes.first()? & 0x80 == 0;
     let mask = if negative { 0xff } else { 0 };
-    let mut at = 0;
-    let mut digits = String::with_capacity(precision + 2);
-    let mut group = |digits: &mut String, count: usize| -> Option<()> {
+    let mut digits = [b'0'; DECIMAL_DIGITS_MAX];
+    let (mut at, mut end) = (0, 0);
+    let mut group = |count: usize| -> Option<()> {
         let mut number: u32 = 0;
         for _ in 0..LEFT_OVER_BYTES[count] {
             let flipped = bytes.get(at)? ^ mask ^ if at == 0 { 0x80 } else { 0 };
             number = number << 8 | u32::from(flipped);
             at += 1;
         }
-        if count > 0 {
-            use std::fmt::Write as _;
-            write!(digits, "{number:0count$}").ok()?;
+        end += count;
+        for digit in digits[end - count..end].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
         }
-        Some(())
+        // More digits than the group has.
+        (number == 0).then_some(())
     };
-    group(&mut digits, whole % 9)?;
-    for _ in 0..whole / 9 {
-        group(&mut digits, 9)?;
+    group(whole % 9)?;
+    for _ in 0..whole / 9 + scale / 9 {
+        group(9)?;
     }
-    for _ in 0..scale / 9 {
-        group(&mut digits, 9)?;
-    }
-    group(&mut digits, scale % 9)?;
-    if digits.len() != precision {
-        return None;
-    }
-    let (left, right) = digits.split_at(whole);
+    group(scale % 9)?;
+    let (left, right) = std::str::from_utf8(&digits[..precision]).ok()?.split_at(whole);
     let left = left.trim_start_matches('0');
     let zero = left.is_empty() && right.bytes().all(|digit| digit == b'0');
-    let mut text = String::with_capacity(precision + 3);
+    let mut text = String::with_capacity(left.len().max(1) + right.len() + 2);
     if negative && !zero {
         text.push('-');
     }

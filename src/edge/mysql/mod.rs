@@ -7,6 +7,9 @@
 mod binlog;
 mod capture;
 mod charset;
+mod charset_codes;
+mod column;
+mod compressed;
 mod cursor;
 mod decode;
 mod decode_value;
@@ -20,8 +23,11 @@ mod held;
 mod indexes;
 mod json;
 mod mariadb;
+mod needs;
 mod place;
 mod queries;
+#[doc(hidden)]
+pub mod replay;
 mod rows;
 mod schema;
 mod server;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::charset::Charsets;
 use super::cursor::{Cursor, Truncated};
 use super::decode::{BadRows, TableDecoder};
+use super::needs::Need;
 use super::statement::{self, Effect};
 use super::table_map::{self, BadTableMap, TableMap};
 use super::transaction::Fed;
@@ -50,7 +51,7 @@ pub(super) enum RowsOf {
 pub(super) struct Tables {
     plan: Arc<JobPlan>,
     fold: bool,
-    charsets: Charsets,
+    pub(super) charsets: Charsets,
     /// Database, then table, as they stand in events, to the index in the plan.
     used: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
     /// By the number that TABLE_MAP gives to a table; `None` if it is not used.
@@ -84,7 +85,7 @@ impl Tables {
         &self.plan.tables[table].name
     }
 
-    /// Today's definition of a table; see [`Fed::Needs`].
+    /// Today's definition of a table; see [`Need::Table`].
     pub(super) fn define(&mut self, table: usize, definition: Table) {
         self.definitions.insert(table, definition);
     }
@@ -127,13 +128,15 @@ impl Tables {
             return Ok(Fed::Taken);
         }
         let used = &self.plan.tables[table];
-        let map = TableMap::parse(cursor).map_err(|bad| BadTable::Layout(table, bad))?;
+        let map = TableMap::parse(cursor, self.charsets.of_geometry).map_err(|bad| BadTable::Layout(table, bad))?;
         let definition = self.definitions.get(&table);
         if map.names.is_none() && definition.is_none() {
-            return Ok(Fed::Needs(table));
+            return Ok(Fed::Needs(Need::Table(table)));
         }
-        let decoder = TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole);
-        let decoder = decoder.map(Arc::new);
+        let decoder = match TableDecoder::new(&map, table, used, definition, &self.charsets, self.whole) {
+            Err(BadRows::Unread(set)) => return Ok(Fed::Needs(Need::Charset(set))),
+            decoder => decoder.map(Arc::new),
+        };
         self.known.insert(place.table_id, Some(Known { body: cursor.0.to_vec(), table, decoder }));
         Ok(Fed::Taken)
     }

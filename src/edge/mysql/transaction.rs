@@ -10,6 +10,7 @@ use super::cursor::Cursor;
 use super::decode::{BadRows, RowsForm};
 use super::event::{self, Begun, Incoming, Shape, kind};
 use super::held::{self, HELD_BYTES_MAX, Held, PART_BYTES};
+use super::needs::Need;
 use super::place::Place;
 use super::statement::{self, Effect, Statement, Xid};
 use super::tables::{BadTable, RowsOf, Tables};
@@ -25,9 +26,8 @@ const IGNORABLE_FLAG: u16 = 0x80;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fed {
     Taken,
-    /// Today's definition of this table (index into the plan's) is needed first: its rows do not name their columns.
-    /// Define it, and feed the same event again.
-    Needs(usize),
+    /// This is needed first. Meet it, and feed the same event again.
+    Needs(Need),
 }
 
 struct Open {
@@ -47,7 +47,7 @@ struct Open {
 /// See the module's description.
 pub(super) struct Assembler {
     place: String,
-    tables: Tables,
+    pub(super) tables: Tables,
     place_in_log: Place,
     open: Option<Open>,
     /// Whether what arrives came out of a compressed transaction.
@@ -85,7 +85,7 @@ impl Assembler {
         self.payload
     }
 
-    /// See [`Fed::Needs`].
+    /// See [`Need::Table`].
     pub(super) fn define(&mut self, table: usize, definition: Table) {
         self.tables.define(table, definition);
     }
@@ -201,9 +201,8 @@ impl Assembler {
         if bytes > PART_BYTES {
             let mut parts = held::parts(changes);
             changes = parts.pop().unwrap_or_default();
-            for changes in parts {
-                self.ready.push_back(LogEvent::Part { gtid: gtid.clone(), changes, origin: origin.clone() });
-            }
+            let part = |changes| LogEvent::Part { gtid: gtid.clone(), changes, origin: origin.clone() };
+            self.ready.extend(parts.into_iter().map(part));
         }
         let committed_unix_ms = origin.committed_unix_us / 1000;
         self.ready.push_back(LogEvent::Commit(Transaction { gtid, also, changes, committed_unix_ms, origin }));
@@ -219,8 +218,7 @@ impl Assembler {
         if open.origin.thread.is_none() {
             Arc::make_mut(&mut open.origin).thread = Some(head.thread);
         }
-        let statement = statement::read(&head.text, &head.database);
-        match statement {
+        match statement::read(&head.text, &head.database) {
             Statement::Begin => self.opened()?.begun = true,
             Statement::XaStart => {
                 let open = self.opened()?;

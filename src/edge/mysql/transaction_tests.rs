@@ -228,7 +228,7 @@ fn rows_without_names_need_todays_definition() {
     let mut stream = Stream::new();
     stream.begin(1);
     let map = [&[7, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01t\0", &[2, 3, 252, 1, 2, 3]].concat();
-    assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Needs(0));
+    assert_eq!(stream.send(kind::TABLE_MAP, &map).expect("fed"), Fed::Needs(Need::Table(0)));
     let column = |name: &str, kind| crate::model::schema::Column {
         name: name.into(),
         kind,
@@ -310,5 +310,19 @@ fn changes_know_where_they_stand() {
             assert_eq!((spot, origin.thread), (Spot { pos: at_commit + 200, row: 0 }, Some(7)));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_told_with_its_table_and_column() {
+    let mut stream = Stream::new();
+    stream.begin(1);
+    let map = |table: &[u8]| [&[7, 0, 0, 0, 0, 0, 1, 0][..], b"\x01d\0\x01", table, &[0, 2, 3, 200, 0, 0]].concat();
+    assert_eq!(stream.send(kind::TABLE_MAP, &map(b"u")).expect("nobody uses it"), Fed::Taken);
+    let error = stream.send(kind::TABLE_MAP, &map(b"t")).expect_err("unknown");
+    assert_eq!(error.kind(), crate::error::Kind::Halt);
+    let told = error.chain();
+    for part in ["d.t", "column 2", "type 200"] {
+        assert!(told.contains(part), "{told}");
     }
 }

@@ -200,7 +200,7 @@ fn keys_in_east_asian_character_sets_are_refused() {
     assert_eq!(
         problems.iter().map(show).collect::<Vec<_>>(),
         [
-            "5 E-CHARSET projections[0].root: shop.order.region (char(2) gbk_chinese_ci) is a part of `_id` or of a join, and some characters of gbk cannot be told exactly in the binlog => ALTER TABLE `shop`.`order` MODIFY `region` char(2) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci NOT NULL;"
+            "5 E-CHARSET projections[0].root: shop.order.region (char(2) gbk_chinese_ci) is a part of `_id` or of a join, and different characters of gbk can be the same one in Unicode, or none => ALTER TABLE `shop`.`order` MODIFY `region` char(2) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci NOT NULL;"
         ]
     );
 }
