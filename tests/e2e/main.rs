@@ -21,12 +21,17 @@ mod ledger;
 mod lost;
 mod names;
 mod oracle;
+mod parity;
 mod parked;
 mod position;
+#[path = "../mysql/random.rs"]
+mod random;
 mod redis;
 mod rng;
 mod schema;
 mod secrets;
 mod selftest;
 mod stop;
+#[path = "../mysql/types.rs"]
+mod types;
 mod writer;

@@ -113,7 +113,7 @@ pub fn resolve(
     let used = usage::used(&drafts);
     source_checks::check(job, facts, tables, &used, &mut work);
     cascades::check(job, facts, tables, &used, &drafts, &mut work);
-    charsets::check(tables, &used, &mut work);
+    charsets::check(facts, tables, &used, &mut work);
     let unanswered = work.questions != Questions::default();
     if unanswered && !work.report.failed() {
         let what = "the source was not asked all that resolving this job needs";

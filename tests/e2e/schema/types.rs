@@ -103,7 +103,8 @@ impl Ty {
             Ty::Tiny1 => "TINYINT(1)".into(),
             Ty::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
             Ty::Varchar { len, coll } => format!("VARCHAR({len}) COLLATE {}", coll.name()),
-            Ty::Char { len, coll } => format!("CHAR({len}) COLLATE {}", coll.name()),
+            // A CHAR has no spaces at its end, and MariaDB's are refused where spaces would count.
+            Ty::Char { len, coll } => format!("CHAR({len}) COLLATE {}", coll.name().replace("_nopad", "")),
             Ty::Text => "TEXT".into(),
             Ty::Enum(values) => {
                 let list: Vec<String> = values.iter().map(|v| format!("'{v}'")).collect();

@@ -206,6 +206,29 @@ fn keys_in_east_asian_character_sets_are_refused() {
 }
 
 #[test]
+fn texts_that_mariadb_compares_in_two_ways_are_refused() {
+    let text = format!("{HEADER}- {{collection: a, root: shop.order}}\n");
+    let said = |collation: &str, version: &str| -> Vec<String> {
+        let (mut tables, mut facts) = (shop(), facts());
+        let order = tables.get_mut(&TableName::new("shop", "order")).expect("a table");
+        order.columns[0].collation = Some(collation.to_string());
+        facts.version = version.to_string();
+        resolved(&text, &tables, &facts).1.iter().map(show).collect()
+    };
+    let refused = said("utf8mb4_0900_ai_ci", "11.8.9-MariaDB");
+    assert!(
+        refused.iter().any(|line| line.contains("E-CHARSET")
+            && line.ends_with(
+                "=> ALTER TABLE `shop`.`order` MODIFY `region` varchar(2) COLLATE utf8mb4_0900_ai_ci NOT NULL;"
+            )),
+        "{refused:#?}"
+    );
+    let none = |said: Vec<String>| !said.iter().any(|line| line.contains("E-CHARSET"));
+    assert!(none(said("utf8mb4_0900_ai_ci", "9.7.4")) && none(said("utf8mb4_uca1400_ai_ci", "11.8.9-MariaDB")));
+    assert!(none(said("utf8mb4_nopad_bin", "11.8.9-MariaDB")));
+}
+
+#[test]
 fn missing_privileges_come_with_the_grant() {
     let granted = |lines: &[&str]| {
         let mut facts = facts();
