@@ -29,7 +29,7 @@ CREATE TABLE shop.product (
 );
 
 CREATE TABLE shop.`order` (
-  region char(2) NOT NULL,
+  region varchar(2) NOT NULL,
   no int unsigned NOT NULL,
   customer_id bigint unsigned NULL,
   recipient_id bigint unsigned NULL,
@@ -43,7 +43,7 @@ CREATE TABLE shop.`order` (
 );
 
 CREATE TABLE shop.order_line (
-  region char(2) NOT NULL,
+  region varchar(2) NOT NULL,
   no int unsigned NOT NULL,
   line smallint NOT NULL,
   sku varchar(20) COLLATE utf8mb4_general_ci NOT NULL,
@@ -60,7 +60,7 @@ CREATE TABLE shop.tag (
 );
 
 CREATE TABLE shop.order_tag (
-  region char(2) NOT NULL,
+  region varchar(2) NOT NULL,
   no int unsigned NOT NULL,
   tag_id int NOT NULL,
   PRIMARY KEY (region, no, tag_id),
@@ -68,7 +68,7 @@ CREATE TABLE shop.order_tag (
 );
 
 CREATE TABLE shop.order_event (
-  region char(2) NOT NULL,
+  region varchar(2) NOT NULL,
   no int unsigned NOT NULL,
   at datetime(3) NOT NULL,
   event varchar(40) NOT NULL,
