@@ -230,7 +230,7 @@ fn fields_have_good_names_and_each_its_own() {
             "18 E-SCHEMA projections[2].as.nope: table shop.order has no column `nope` => write one of region, no, customer_id, recipient_id, status, placed, shipped, internal_note",
             "18 E-FIELD projections[2].as.placed: `as` names the column `placed`, which is not shown => remove it, or show the column",
             "22 E-VALUE projections[3].exclude: a node has either `columns` or `exclude` => remove one of them",
-            "23 E-VALUE projections[3].as.region: shop.order.region (char(2) utf8mb4_0900_ai_ci) cannot be written as `bool` => write one of string, json",
+            "23 E-VALUE projections[3].as.region: shop.order.region (varchar(2) utf8mb4_0900_ai_ci) cannot be written as `bool` => write one of string, json",
         ],
     );
 }
