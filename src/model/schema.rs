@@ -190,6 +190,11 @@ impl Table {
     }
 }
 
+/// Whether a server's `@@version` is one of MariaDB and not of MySQL.
+pub fn is_mariadb(version: &str) -> bool {
+    version.to_ascii_lowercase().contains("mariadb")
+}
+
 /// What `check` asks of the source server itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceFacts {
@@ -209,7 +214,7 @@ pub struct SourceFacts {
 impl SourceFacts {
     /// Whether the server is MariaDB and not MySQL.
     pub fn is_mariadb(&self) -> bool {
-        self.version.to_ascii_lowercase().contains("mariadb")
+        is_mariadb(&self.version)
     }
 
     /// A server variable by its name in lower case.

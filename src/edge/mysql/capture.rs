@@ -29,7 +29,10 @@ impl MySqlServer {
 
     /// Fails with `Halt` if the binlog does not hold everything after `from` any more.
     pub(super) async fn must_reach_back_to(&self, from: &GtidSet) -> Result<()> {
-        let gone = self.executed().await?.purged.minus(from);
+        let flavor = self.flavor().await?;
+        let mut session = self.session().await?;
+        let gone = purged(&mut session, flavor).await?.minus(from);
+        session.give_back();
         if gone.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,7 @@
 
 use super::server::MySqlServer;
 use crate::error::Result;
+use crate::model::schema::is_mariadb;
 
 /// Which of the two a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) enum Flavor {
 impl Flavor {
     /// By `@@version`.
     fn of(version: &str) -> Self {
-        if version.to_ascii_lowercase().contains("mariadb") { Self::MariaDb } else { Self::MySql }
+        if is_mariadb(version) { Self::MariaDb } else { Self::MySql }
     }
 }
 
