@@ -10,9 +10,9 @@ use crate::model::schema::{Column, ColumnKind, SourceFacts, Table, TableName};
 
 use super::{Work, equality, sql};
 
-/// Sets of several bytes a character in which two characters can be the same one in Unicode, or have none there (in ucs2 half of
-/// a surrogate pair has none). Both are told as SELECT tells them, but as keys they could not be told apart.
-const UNSURE: &[&str] = &["ucs2", "sjis", "cp932", "ujis", "eucjpms", "big5", "gbk", "gb18030", "gb2312", "euckr"];
+/// Sets of several bytes a character in which two characters can be the same one in Unicode, or have none there.
+/// Both are told as SELECT tells them, but as keys they could not be told apart.
+const UNSURE: &[&str] = &["sjis", "cp932", "ujis", "eucjpms", "big5", "gbk", "gb18030", "gb2312", "euckr"];
 
 /// Checks the columns by which events are routed: ids, joins and links.
 pub fn check(facts: &SourceFacts, tables: &BTreeMap<TableName, Table>, used: &[TableUse], work: &mut Work<'_>) {
