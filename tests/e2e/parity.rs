@@ -3,7 +3,7 @@
 //! value should be (`tests/mysql`).
 
 use crate::harness::engine::{Engine, Job};
-use crate::harness::servers::{Scratch, execute, is_mariadb, server_id};
+use crate::harness::servers::{Scratch, execute, is_mariadb};
 use crate::harness::world::REST;
 use crate::harness::{self, status};
 use crate::random::Random;
@@ -78,15 +78,8 @@ async fn parity(name: &str, through_redis: bool) {
     random.shuffle(&mut types);
     let tables: Vec<Vec<&Type>> = types.chunks(COLUMNS).map(<[&Type]>::to_vec).collect();
     fill(&scratch, &tables, &mut random).await;
-    let mut job = header(&Settings {
-        name: format!("job_{name}"),
-        mysql_database: scratch.name.clone(),
-        mongo_database: scratch.name.clone(),
-        server_id: server_id(),
-        readers: 2,
-        chunk_bytes: "64KiB".into(),
-        stream: if through_redis { section } else { String::new() },
-    });
+    let mut job =
+        header(&Settings::of(name, &scratch.name, "64KiB", if through_redis { section } else { String::new() }));
     job += "projections:\n";
     for at in 0..tables.len() {
         let _ = writeln!(job, "  - {{collection: t{at}, root: {}.t{at}}}", scratch.name);

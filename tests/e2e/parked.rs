@@ -4,7 +4,7 @@
 
 use crate::harness;
 use crate::harness::engine::{Engine, Job};
-use crate::harness::servers::{Scratch, execute, server_id};
+use crate::harness::servers::{Scratch, execute};
 use crate::harness::status;
 use crate::harness::world::REST;
 use crate::schema::job::{Settings, header};
@@ -44,15 +44,7 @@ impl Table {
             execute(&mut conn, sql).await;
         }
         let db = &scratch.name;
-        let settings = Settings {
-            name: format!("job_{name}"),
-            mysql_database: db.clone(),
-            mongo_database: db.clone(),
-            server_id: server_id(),
-            readers: 2,
-            chunk_bytes: "8KiB".into(),
-            stream: String::new(),
-        };
+        let settings = Settings::of(name, db, "8KiB", String::new());
         let yaml = header(&settings)
             + &format!(
                 "projections:\n  - collection: t\n    root: {db}.t\n    many:\n      parts: {{table: {db}.part, join: {{id: t_id}}, \

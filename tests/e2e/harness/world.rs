@@ -2,7 +2,7 @@
 //! Owns: the set-up and the final judgement. Does not own: what happens in between.
 
 use super::engine::{Engine, Job};
-use super::servers::{Scratch, execute, server_id};
+use super::servers::{Scratch, execute};
 use super::status;
 use crate::oracle;
 use crate::rng::Rng;
@@ -47,15 +47,7 @@ impl World {
         let scratch = Scratch::create(name).await;
         let mut conn = scratch.mysql().await;
         load(&mut conn, &schema, &mut Rng::new(seed).fork(index)).await;
-        let settings = Settings {
-            name: format!("job_{name}"),
-            mysql_database: scratch.name.clone(),
-            mongo_database: scratch.name.clone(),
-            server_id: server_id(),
-            readers: 2,
-            chunk_bytes: "2KiB".into(),
-            stream,
-        };
+        let settings = Settings::of(name, &scratch.name, "2KiB", stream);
         let job = Job::create(name, &render(&schema, &settings));
         World { seed: seed ^ (index << 32), index, schema, scratch, settings, job, conn }
     }

@@ -7,7 +7,7 @@ mod types;
 
 use crate::harness;
 use crate::harness::engine::Job;
-use crate::harness::servers::{self, Scratch, execute, server_id};
+use crate::harness::servers::{self, Scratch, execute};
 use crate::harness::status;
 use crate::oracle::{self, compare};
 use crate::rng::Rng;
@@ -69,15 +69,7 @@ async fn keys_converge(name: &str, url: &str, through: impl Fn(&str) -> String) 
         execute(&mut conn, &statement).await;
     }
     change(&mut conn, &types, &mut rng, 5).await;
-    let settings = Settings {
-        name: format!("job_{name}"),
-        mysql_database: db.clone(),
-        mongo_database: db.clone(),
-        server_id: server_id(),
-        readers: 2,
-        chunk_bytes: "1MiB".into(),
-        stream: through(db),
-    };
+    let settings = Settings::of(name, db, "1MiB", through(db));
     let projections: String = types.iter().map(|ty| ty.job(db)).collect();
     let mut job = Job::create(name, &(header(&settings) + "projections:\n" + &projections));
     job.mysql = url.to_owned();
@@ -137,15 +129,7 @@ async fn two_spellings_of_a_key_in_two_hands_are_one_document() {
     ] {
         execute(&mut conn, &sql).await;
     }
-    let settings = Settings {
-        name: "job_spellings".into(),
-        mysql_database: db.clone(),
-        mongo_database: db.clone(),
-        server_id: server_id(),
-        readers: 2,
-        chunk_bytes: "8KiB".into(),
-        stream: String::new(),
-    };
+    let settings = Settings::of("spellings", db, "8KiB", String::new());
     let yaml = header(&settings)
         + &format!(
             "projections:\n  - collection: words\n    root: {db}.word\n    many: {{kids: {{table: {db}.kid, join: {{k: k}}, \

@@ -2,6 +2,7 @@
 //! Owns: YAML text. Does not own: what it should mean (`oracle::sql`).
 
 use super::{Kind, Node, Schema, Select, Table};
+use crate::harness::servers::server_id;
 use std::fmt::Write as _;
 
 /// What differs between two jobs over the same schema.
@@ -15,6 +16,21 @@ pub struct Settings {
     pub chunk_bytes: String,
     /// The section `stream:` with its line ends; empty for the in-process queue.
     pub stream: String,
+}
+
+impl Settings {
+    /// The settings of `job_NAME`, between databases of one name.
+    pub fn of(name: &str, database: &str, chunk_bytes: &str, stream: String) -> Settings {
+        Settings {
+            name: format!("job_{name}"),
+            mysql_database: database.to_owned(),
+            mongo_database: database.to_owned(),
+            server_id: server_id(),
+            readers: 2,
+            chunk_bytes: chunk_bytes.to_owned(),
+            stream,
+        }
+    }
 }
 
 /// Everything above `projections:`. Small chunks stretch a small copy; short leases keep a restart after kill -9 short.
