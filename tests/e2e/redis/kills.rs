@@ -17,12 +17,14 @@ type Kill = (&'static str, u32);
 /// Kills under one writer. After them it rests and every document is judged: what it might have mended later is seen.
 type Round = &'static [Kill];
 
-/// Of `run`. Those of the copy first, because there is only one: whatever waits for a kill, its other tasks copy on. So the
-/// marks are killed at the first, of which many wait already, and not at a later one that may come when all is copied.
+/// Points that are reached only while there is something to copy.
+const OF_THE_COPY: [&str; 4] = ["capture.begun", "marks.saved", "chunk.written", "chunk.done"];
+
+/// Of `run`. Those of the copy first, because there is only one, and the start of the first build before all of them.
 const WHOLE: [Round; 3] = [
     &[
-        ("capture.begun", 1),
         ("init.saved", 1),
+        ("capture.begun", 1),
         ("marks.saved", 1),
         ("chunk.written", 2),
         ("marks.saved", 1),
@@ -54,7 +56,13 @@ async fn killed_at(world: &mut World, command: &str, rounds: &[Round], beside: O
         let writer = world.write_as(turn as u64, PACE);
         for (point, nth) in *round {
             let start = Instant::now();
-            let mut engine = world.job.command(command).failpoint(point, *nth).start();
+            let mut call = world.job.command(command).failpoint(point, *nth);
+            if command != "capture" && OF_THE_COPY.contains(point) {
+                // Whatever waits for a kill, its other tasks would copy on to the end, and the next points be out of reach.
+                let first_held = if point.starts_with("chunk") { nth + 1 } else { 1 };
+                call = call.hold("chunk.written", first_held, &world.job.folder.join("never"));
+            }
+            let mut engine = call.start();
             engine.wait_failpoint(point, REACHED).await;
             engine.kill();
             kills += 1;
